@@ -52,6 +52,10 @@ type Ack struct {
 	Next   Upstream // the first source offset that this batch and those before it do not cover
 	Bytes  int      // bytes of the batch as it was sent
 	At     time.Time
+
+	Topic        TopicID // of the source topic
+	NextSequence int32   // the producer sequence that the next record of the remote partition gets
+	LeaderEpoch  int32   // the source leader epoch of the last batch, -1 when unknown
 }
 
 // Records is the number of records that the ack covers.
