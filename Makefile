@@ -1,0 +1,48 @@
+# `make help` lists the targets.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Packages that start real brokers, by themselves or in their tests: they need JDK 17 and Maven. The others need only Go.
+REALKAFKA := tandem/internal/testkit/realkafka
+IS_REAL   := {{$$real := eq .ImportPath "$(REALKAFKA)"}}{{range .Imports}}{{if eq . "$(REALKAFKA)"}}{{$$real = true}}{{end}}{{end}}{{range .TestImports}}{{if eq . "$(REALKAFKA)"}}{{$$real = true}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "$(REALKAFKA)"}}{{$$real = true}}{{end}}{{end}}
+UNIT = $(GO) list -f '$(IS_REAL){{if not $$real}}{{.ImportPath}}{{end}}' ./...
+REAL = $(GO) list -f '$(IS_REAL){{if $$real}}{{.ImportPath}}{{end}}' ./...
+
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-unit test-real bench lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/mirror
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mirror ./cmd/mirror
+
+demo: ## two clusters in one process and a flow between them; DEMO_FLAGS are passed on
+	$(GO) run ./cmd/mirror demo $(DEMO_FLAGS)
+
+test: test-unit test-real ## all tests, with real brokers (JDK 17, Maven)
+
+test-unit: ## the tests that need only Go
+	$(GO) test $(RACE) $$($(UNIT))
+
+test-real: ## the tests that start real brokers, one package at a time
+	$(GO) test -p 1 -timeout 20m $$($(REAL))
+
+bench: ## Tandem beside MirrorMaker 2 and a sarama copier; BENCH_FLAGS are passed on, e.g. BENCH_FLAGS='--scale 0.1'
+	$(GO) run ./test/bench $(BENCH_FLAGS)
+
+lint: ## gofmt, go vet, golangci-lint
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+clean: ## remove what was built; the jars in .cache stay
+	rm -rf bin dist
