@@ -75,8 +75,9 @@ func TestLoad(t *testing.T) {
 			rec(3, 2, key, `{"offset":9}`), rec(7, 1, key, `{"offset":5}`)}},
 		{story: "the other way round", want: 9, records: []stream.Record{
 			rec(3, 1, key, `{"offset":5}`), rec(7, 2, key, `{"offset":9}`)}},
-		{story: "of two as young, the one that loses nothing", want: 5, records: []stream.Record{
-			rec(3, 1, key, `{"offset":5}`), rec(7, 1, key, `{"offset":9}`)}},
+		{story: "of several as young, the one that loses nothing", want: 5, records: []stream.Record{
+			rec(0, 1, key, `{"offset":9}`), rec(1, 1, key, `{"offset":8}`), rec(2, 1, key, `{"offset":7}`), rec(3, 1, key, `{"offset":5}`),
+			rec(4, 1, key, `{"offset":6}`), rec(5, 1, key, `{"offset":7}`), rec(6, 1, key, `{"offset":8}`), rec(7, 1, key, `{"offset":9}`)}},
 		{story: "a tombstone takes it back", want: none, records: []stream.Record{
 			rec(3, 1, key, `{"offset":5}`), rec(3, 2, key, "")}},
 		{story: "and a later value puts it there again", want: 7, records: []stream.Record{
@@ -170,6 +171,14 @@ func TestFlush(t *testing.T) {
 			s.Forget(orders)
 			return s.Flush(ctx)
 		}, []int{1}},
+		{"forgotten while a flush is under way, it came back: written", nil, func(s *Store, log *fakeLog) error {
+			s.Set(orders, 1)
+			log.during = func() { s.Forget(orders) }
+			err := s.Flush(ctx)
+			log.during = nil
+			s.Set(orders, 1)
+			return errors.Join(err, s.Flush(ctx))
+		}, []int{1, 1}},
 		{"one that came back is written even if unchanged here: another process had it", nil, func(s *Store, _ *fakeLog) error {
 			s.Set(orders, 1)
 			err := s.Flush(ctx)
