@@ -1,0 +1,210 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"tandem/internal/stream"
+)
+
+// appendChunk is how many records are handed to the producer at a time, which bounds what it holds.
+const appendChunk = 1000
+
+// Append writes records to the partitions they name, in order within each, and returns when all are acknowledged by all
+// in-sync replicas. A zero timestamp is set to now, a nil value is a tombstone. Records are sent at most once each unless
+// the principal may not use idempotent producers. After an error, or when ctx ends first, any of the records may have been
+// written; their keys and values must not be changed then, since they may still be on their way.
+func (a *Admin) Append(ctx context.Context, topic string, records []stream.Record) error {
+	messages := make([]*sarama.ProducerMessage, len(records))
+	for i, r := range records {
+		messages[i] = message(topic, r)
+	}
+	_, err := await(ctx, func() (struct{}, error) {
+		for start := 0; start < len(messages); start += appendChunk {
+			if err := ctx.Err(); err != nil {
+				return struct{}{}, err
+			}
+			if err := a.appends.send(ctx, topic, messages[start:min(start+appendChunk, len(messages))]); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("append %d records to topic %s: %w", len(records), topic, err)
+	}
+	return nil
+}
+
+func message(topic string, r stream.Record) *sarama.ProducerMessage {
+	m := &sarama.ProducerMessage{Topic: topic, Partition: r.Partition, Timestamp: r.Timestamp}
+	if r.Key != nil {
+		m.Key = sarama.ByteEncoder(r.Key)
+	}
+	if r.Value != nil {
+		m.Value = sarama.ByteEncoder(r.Value)
+	}
+	return m
+}
+
+// appender owns the producer that all Appends of an Admin share. A producer that failed is replaced: after an error its
+// sequence numbers may not be those of the broker any more, and a new producer id starts clean.
+type appender struct {
+	client Client
+
+	dial  sync.Mutex // held while a producer is made; guards plain
+	plain bool       // the cluster refused idempotence, for which it wanted IdempotentWrite before Kafka 2.8
+
+	mu     sync.Mutex // held only for moments; guards what follows
+	closed bool
+	now    *producer
+}
+
+// producer is a sarama producer and how many sends use it; it is closed when it is retired and the last has ended, since
+// sarama's panics when it is closed under a send.
+type producer struct {
+	sarama.SyncProducer
+	client  sarama.Client
+	users   int
+	retired bool
+}
+
+// send writes a chunk with the shared producer.
+func (p *appender) send(ctx context.Context, topic string, messages []*sarama.ProducerMessage) error {
+	shared, err := p.acquire(ctx, topic)
+	if err != nil {
+		return err
+	}
+	err = shared.SendMessages(messages)
+	p.release(shared, err != nil)
+	var failed sarama.ProducerErrors
+	if errors.As(err, &failed) && len(failed) > 0 {
+		first := failed[0]
+		err = first.Err
+		var code sarama.KError
+		if errors.As(err, &code) {
+			err = brokerError(int16(code), nil)
+		}
+		return fmt.Errorf("partition %d: %w", first.Msg.Partition, err)
+	}
+	return err
+}
+
+// acquire lends the producer, making it, for a first topic, when there is none.
+func (p *appender) acquire(ctx context.Context, topic string) (*producer, error) {
+	p.dial.Lock()
+	defer p.dial.Unlock()
+	if shared, err := p.lend(nil); shared != nil || err != nil {
+		return shared, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // gave up while others tried
+	}
+	made, err := p.make(topic, !p.plain)
+	if !p.plain && errors.Is(err, sarama.ErrClusterAuthorizationFailed) {
+		made, err = p.make(topic, false)
+		p.plain = err == nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.lend(made)
+}
+
+// lend counts a user of the producer in use; made becomes that producer when it is given.
+func (p *appender) lend(made *producer) (*producer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		if made != nil {
+			made.end()
+		}
+		return nil, errClosed
+	}
+	if made != nil {
+		p.now = made
+	}
+	if p.now != nil {
+		p.now.users++
+	}
+	return p.now, nil
+}
+
+// release gives the producer back; retire takes it out of use.
+func (p *appender) release(shared *producer, retire bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	shared.users--
+	if retire {
+		shared.retired = true
+		if p.now == shared {
+			p.now = nil
+		}
+	}
+	if shared.retired && shared.users == 0 {
+		go shared.end() // waits for acknowledgements that are under way; nobody needs to
+	}
+}
+
+func (p *appender) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.now == nil {
+		return nil
+	}
+	shared := p.now
+	p.now = nil
+	shared.retired = true
+	if shared.users == 0 {
+		return shared.end()
+	}
+	return nil // the last send ends it
+}
+
+func (p *producer) end() error {
+	return errors.Join(p.SyncProducer.Close(), p.client.Close())
+}
+
+// make sets up a producer. It has a client of its own: an idempotent producer of sarama's allows one request under way for
+// each broker, which requests of the control plane should not have to wait for.
+func (p *appender) make(topic string, idempotent bool) (*producer, error) {
+	conf, err := p.client.saramaConfig()
+	if err != nil {
+		return nil, err
+	}
+	conf.Metadata.Full = false // only what is appended to
+	conf.Metadata.Retry.Max = 3
+	conf.Producer.RequiredAcks = sarama.WaitForAll
+	conf.Producer.Timeout = p.client.requestTimeout * 3 / 4
+	conf.Producer.Partitioner = sarama.NewManualPartitioner
+	conf.Producer.Return.Successes = true
+	conf.Producer.Return.Errors = true
+	conf.Producer.Retry.Max = 5
+	conf.Producer.Retry.BackoffFunc = func(n, _ int) time.Duration { return p.client.backoff(n) }
+	conf.Producer.Transaction.Retry.Max = 3 // also of the request for a producer id
+	conf.Producer.Transaction.Retry.Backoff = p.client.retryBackoff
+	if idempotent {
+		conf.Producer.Idempotent = true
+		conf.Net.MaxOpenRequests = 1
+	}
+	client, err := sarama.NewClient(p.client.bootstrap, conf)
+	if err != nil {
+		return nil, err
+	}
+	// With the brokers known, the request for a producer id does not depend on a single address of bootstrap.servers. That
+	// the topic may lack a leader at this moment is for the producer's own retries.
+	if err := client.RefreshMetadata(topic); err != nil && (len(client.Brokers()) == 0 || Classify(err) == UnknownTopic) {
+		return nil, errors.Join(err, client.Close())
+	}
+	sender, err := sarama.NewSyncProducerFromClient(client)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return &producer{SyncProducer: sender, client: client}, nil
+}
