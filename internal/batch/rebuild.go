@@ -52,6 +52,8 @@ func (s *Shaper) try(dst []byte, views []View, from int64, lim Limits, codec, as
 	switch {
 	case err != nil:
 		return Shaped{}, 0, err
+	case more && lim.stampable(first, from):
+		return s.stamp(first, g.next), 1, nil // it only fits compressed, as it is
 	case more && g.count == 0:
 		return s.alone(dst, first, set, from, lim, as)
 	case g.count == 0:
