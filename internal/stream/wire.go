@@ -56,6 +56,12 @@ type Appended struct {
 	Err    error      // a *BrokerError, or nil
 }
 
+// Times that stand for an end of a partition where an offset is asked for by time (ListOffsets).
+const (
+	Latest   int64 = -1 // the end of the log as consumers see it
+	Earliest int64 = -2 // the log start offset
+)
+
 // ProducerState is what a broker remembers of a producer id in one partition.
 type ProducerState struct {
 	Epoch        int16

@@ -1,0 +1,223 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"tandem/internal/stream"
+)
+
+// produceVersion pins Produce requests: from version 13 on they name topics by id, which a replicator does not need, since
+// a remote topic that was made anew is still the one to write to.
+const produceVersion = 12
+
+// Wire is the data plane's connection to one cluster: raw fetches and produces, and the few requests around them.
+// Its methods may be called at the same time.
+type Wire struct {
+	client *kgo.Client
+
+	mu      sync.Mutex
+	senders map[int32]*Sender // one for each broker that was produced to
+}
+
+// NewWire prepares a data-plane client. It connects when the first request is made.
+func NewWire(c Client) (*Wire, error) {
+	opts, err := c.kgoOpts()
+	if err != nil {
+		return nil, err
+	}
+	w := &Wire{senders: make(map[int32]*Sender)}
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), produceVersion)
+	opts = append(opts, kgo.MaxVersions(versions), kgo.WithHooks(writeHook{w}))
+	w.client, err = kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare client for %s: %w", c.Bootstrap(), err)
+	}
+	return w, nil
+}
+
+// Close ends all connections; requests under way fail.
+func (w *Wire) Close() { w.client.Close() }
+
+// Leaders asks for the current leader of each partition of the topics. A partition without a leader is left out.
+func (w *Wire) Leaders(ctx context.Context, topics []string) (map[stream.Partition]stream.Leader, error) {
+	leaders := make(map[stream.Partition]stream.Leader)
+	if len(topics) == 0 {
+		return leaders, nil
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	for i := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &topics[i]
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	for _, t := range resp.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		for _, p := range t.Partitions {
+			if p.Leader < 0 {
+				continue
+			}
+			leaders[stream.Partition{Topic: *t.Topic, Number: p.Partition}] = stream.Leader{Broker: p.Leader, Epoch: p.LeaderEpoch}
+		}
+	}
+	return leaders, nil
+}
+
+// Offsets asks for an offset of each partition: the earliest, the latest, or the first at or after a time (milliseconds).
+// Partitions that could not be answered are in the second map, by reason.
+func (w *Wire) Offsets(ctx context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	byTopic := make(map[string]int)
+	for _, p := range partitions {
+		i, ok := byTopic[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			byTopic[p.Topic] = i
+			t := kmsg.NewListOffsetsRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		part := kmsg.NewListOffsetsRequestTopicPartition()
+		part.Partition = p.Number
+		part.Timestamp = at
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+	}
+	offsets, failed := make(map[stream.Partition]int64), make(map[stream.Partition]error)
+	for _, shard := range w.client.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			return nil, nil, fmt.Errorf("list offsets: %w", shard.Err)
+		}
+		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range t.Partitions {
+				key := stream.Partition{Topic: t.Topic, Number: p.Partition}
+				if err := brokerError(p.ErrorCode, nil); err != nil {
+					failed[key] = err
+					continue
+				}
+				offsets[key] = p.Offset
+			}
+		}
+	}
+	return offsets, failed, nil
+}
+
+// InitProducerID asks for a new idempotent producer id.
+func (w *Wire) InitProducerID(ctx context.Context) (int64, int16, error) {
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.ProducerID, req.ProducerEpoch = -1, -1
+	resp, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		return 0, 0, fmt.Errorf("init producer id: %w", err)
+	}
+	if err := brokerError(resp.ErrorCode, nil); err != nil {
+		return 0, 0, fmt.Errorf("init producer id: %w", err)
+	}
+	return resp.ProducerID, resp.ProducerEpoch, nil
+}
+
+// ProducerStates asks the leaders of the partitions what they remember of a producer id (DescribeProducers, KIP-664).
+// A partition that knows nothing of the id is in neither map; brokers older than 2.8 cannot be asked, and so know
+// nothing.
+func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
+	if supported, err := w.supports(ctx, kmsg.DescribeProducers); err != nil || !supported {
+		return nil, nil, err
+	}
+	req := kmsg.NewPtrDescribeProducersRequest()
+	byTopic := make(map[string]int)
+	for _, p := range partitions {
+		i, ok := byTopic[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			byTopic[p.Topic] = i
+			t := kmsg.NewDescribeProducersRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p.Number)
+	}
+	states, failed := make(map[stream.Partition]stream.ProducerState), make(map[stream.Partition]error)
+	for _, shard := range w.client.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			return nil, nil, fmt.Errorf("describe producers: %w", shard.Err)
+		}
+		for _, t := range shard.Resp.(*kmsg.DescribeProducersResponse).Topics {
+			for _, p := range t.Partitions {
+				key := stream.Partition{Topic: t.Topic, Number: p.Partition}
+				if err := brokerError(p.ErrorCode, p.ErrorMessage); err != nil {
+					failed[key] = err
+					continue
+				}
+				for _, a := range p.ActiveProducers {
+					if a.ProducerID == id {
+						states[key] = stream.ProducerState{Epoch: int16(a.ProducerEpoch), LastSequence: a.LastSequence}
+					}
+				}
+			}
+		}
+	}
+	return states, failed, nil
+}
+
+// supports asks whether the cluster knows a request.
+func (w *Wire) supports(ctx context.Context, key kmsg.Key) (bool, error) {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, w.client)
+	if err != nil {
+		return false, fmt.Errorf("read api versions: %w", err)
+	}
+	for _, k := range resp.ApiKeys {
+		if k.ApiKey == key.Int16() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// brokerError turns a protocol error code into an error, nil for code 0.
+func brokerError(code int16, message *string) error {
+	if code == 0 {
+		return nil
+	}
+	e := &stream.BrokerError{Code: stream.Code(code), Name: fmt.Sprintf("ERROR_%d", code)}
+	if known := kerr.TypedErrorForCode(code); known != nil {
+		e.Name = known.Message
+	}
+	if message != nil {
+		e.Message = *message
+	}
+	return e
+}
+
+// writeHook tells a sender when the bytes of its request have gone out, so that the next one may follow on the same
+// connection, in order, without waiting for an answer.
+type writeHook struct{ w *Wire }
+
+func (h writeHook) OnBrokerWrite(meta kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key != kmsg.Produce.Int16() {
+		return
+	}
+	h.w.mu.Lock()
+	s := h.w.senders[meta.NodeID]
+	h.w.mu.Unlock()
+	if s == nil {
+		return
+	}
+	select {
+	case s.written <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,197 @@
+package replicate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+const (
+	retryBackoff    = 100 * time.Millisecond // before a batch is sent again, doubled up to retryBackoffMax
+	retryBackoffMax = 2 * time.Second
+	holdFor         = 10 * time.Second // before a refused partition is tried again
+)
+
+// answered works off the answer to a produce request.
+func (p *Pipe) answered(a produceAnswer) {
+	s := a.request.to
+	s.open--
+	p.brokerAnswered(s, a.err)
+	if a.err == nil {
+		s.delay.add(time.Since(a.request.at))
+	}
+	for i, item := range a.request.items {
+		part, batch := item.part, item.sent
+		part.open--
+		batch.answered = true
+		err := a.err
+		if err == nil {
+			err = a.appended[i].Err
+			batch.base = a.appended[i].Base
+		}
+		if code, _ := stream.CodeOf(err); code == stream.CodeDuplicateSequence {
+			err, batch.base = nil, -1 // it is there, but the broker no longer knows where
+		}
+		batch.done = err == nil
+		if err != nil && part.failure == nil {
+			part.failure = err
+		}
+		p.advance(part)
+		if part.gone {
+			continue
+		}
+		if part.failure != nil && part.open == 0 {
+			p.recover(part)
+		}
+		p.enqueue(part)
+	}
+}
+
+// advance takes appended batches off the front of the in-flight list and tells of them.
+func (p *Pipe) advance(part *partition) {
+	for len(part.inFlight) > 0 && part.inFlight[0].done {
+		s := part.inFlight[0]
+		part.inFlight[0] = nil
+		part.inFlight = part.inFlight[1:]
+		part.acked = s.next
+		part.flushed = batch.NextSequence(part.flushed, s.records)
+		if !part.gone {
+			p.acknowledge(part, s)
+		}
+		p.buffers.give(s.letGo(part, p.budget))
+	}
+	if len(part.inFlight) > 0 || part.gone {
+		if part.gone && part.open == 0 {
+			p.dropInFlight(part)
+		}
+		return
+	}
+	part.settle()
+	if part.phase == running && part.failure == nil {
+		part.backoff = 0
+		p.read(part)
+	}
+	if f := p.fetcherOf(part); f != nil && part.gate.held.Load() {
+		f.wake()
+	}
+}
+
+func (p *Pipe) acknowledge(part *partition, s *sent) {
+	ack := stream.Ack{
+		Source: part.Source, Remote: part.Remote, Topic: part.Topic,
+		Next: s.next, NextSequence: part.flushed, LeaderEpoch: -1,
+		Bytes: len(s.raw), At: time.Now(),
+	}
+	if s.base >= 0 {
+		down := s.base
+		for _, r := range s.runs {
+			ack.Runs = append(ack.Runs, stream.Run{Up: stream.Upstream(r.First), Down: down, Count: int64(r.Count)})
+			down += stream.Downstream(r.Count)
+		}
+	}
+	p.counters.acked(int64(s.records), int64(len(s.raw)))
+	p.acked(ack)
+}
+
+// recover decides how a partition goes on after a failed produce. All of its in-flight batches have been answered.
+func (p *Pipe) recover(part *partition) {
+	err := part.failure
+	switch onProduce(err) {
+	case resend:
+		p.stopReading(part)
+		part.letQueueGo()
+		p.target.kick()
+		if !p.copyInFlight(part) { // no room to keep them: read them again, from where the target says
+			p.restart(part)
+			return
+		}
+		part.phase = retrying
+		p.wait(part, retryBackoffMax)
+	case resolve:
+		p.restart(part)
+	case refused:
+		p.hold(part, err)
+	}
+}
+
+// copyInFlight gives stamped batches memory of their own: as slices of a fetch answer they would keep all of it while
+// the target is away. It reports whether the budget had room.
+func (p *Pipe) copyInFlight(part *partition) bool {
+	for _, s := range part.inFlight {
+		if s.lease == nil || s.done {
+			continue
+		}
+		if !p.budget.try(int64(len(s.raw))) {
+			return false
+		}
+		raw := append([]byte(nil), s.raw...)
+		s.letGo(part, p.budget)
+		s.raw, s.owned = raw, int64(len(raw))
+	}
+	return true
+}
+
+// dropInFlight forgets what was sent and not acknowledged.
+func (p *Pipe) dropInFlight(part *partition) {
+	for _, s := range part.inFlight {
+		s.letGo(part, p.budget)
+	}
+	part.inFlight = nil
+	part.from, part.sequence = part.acked, part.flushed
+}
+
+// restart drops everything that is in memory for a partition and asks anew where it stands.
+func (p *Pipe) restart(part *partition) {
+	p.stopReading(part)
+	part.letQueueGo()
+	p.dropInFlight(part)
+	part.failure = nil
+	part.phase = starting
+	p.ask(part)
+}
+
+// hold keeps a partition that cannot go on as things are, says why, and tries it again later.
+func (p *Pipe) hold(part *partition, err error) {
+	p.stopReading(part)
+	part.letQueueGo()
+	if part.open > 0 { // batches before the one that cannot be shaped are still on their way
+		part.failure = &stream.BrokerError{Code: stream.CodeInvalidRecord, Name: "INVALID_RECORD", Message: err.Error()}
+		return
+	}
+	p.dropInFlight(part)
+	part.failure = nil
+	part.phase = holding
+	part.retryAt = time.Now().Add(holdFor)
+	p.waiting[part.Source] = part
+	p.tell(part, stream.Error, fmt.Sprintf("%s is held at offset %d: %s", part.Source, part.acked, explain(err, part)), err)
+}
+
+// explain says what a person can do about a refused batch.
+func explain(err error, part *partition) string {
+	if large := (*batch.TooLargeError)(nil); errors.As(err, &large) {
+		return fmt.Sprintf("the record at offset %d has %d bytes, and the remote topic takes %d; raise max.message.bytes of %s",
+			large.Offset, large.Size, large.Max, part.Remote.Topic)
+	}
+	code, _ := stream.CodeOf(err)
+	switch code {
+	case stream.CodeMessageTooLarge, stream.CodeRecordListTooLarge:
+		return fmt.Sprintf("a record is too large for the remote topic; raise max.message.bytes of %s", part.Remote.Topic)
+	case stream.CodeInvalidTimestamp:
+		return fmt.Sprintf("a timestamp is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s", part.Remote.Topic)
+	case stream.CodeInvalidRecord:
+		return fmt.Sprintf("the target refuses a record (%v); a null key on a compacted topic is the usual reason", err)
+	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization:
+		return fmt.Sprintf("the target's user may not write to %s; grant WRITE on the topic", part.Remote.Topic)
+	}
+	return err.Error()
+}
+
+// wait makes a partition try again after its backoff, which doubles each time.
+func (p *Pipe) wait(part *partition, longest time.Duration) {
+	part.backoff = min(max(2*part.backoff, retryBackoff), longest)
+	part.retryAt = time.Now().Add(part.backoff)
+	p.waiting[part.Source] = part
+}

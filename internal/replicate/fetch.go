@@ -1,0 +1,283 @@
+package replicate
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tandem/internal/stream"
+)
+
+// Session reads from one source broker. It is used by one goroutine.
+type Session interface {
+	// Set adds a partition, or moves the place of one that is known.
+	Set(stream.Place)
+	// Forget takes a partition out; unknown ones are no error.
+	Forget(stream.Partition)
+	// Fetch waits up to the bounds for records. An error means that the request failed as a whole; partitions that
+	// have their own error are in the answer.
+	Fetch(context.Context, stream.FetchBounds) ([]stream.Fetched, error)
+}
+
+const (
+	fetchMaxWait  = 500 * time.Millisecond // fetch.max.wait.ms, Kafka's default
+	fetchHeldWait = 10 * time.Millisecond  // while a partition waits for room, so that it is asked for again soon
+	fetchBackoff  = 100 * time.Millisecond // after a failed request, doubled up to fetchBackoffMax
+
+	fetchBackoffMax = 2 * time.Second
+)
+
+// gate counts the bytes of one partition that were fetched and not yet let go. The fetch loop holds a partition
+// whose gate is full and takes it back when half of that is gone.
+type gate struct {
+	buffered atomic.Int64
+	held     atomic.Bool
+}
+
+// reading is a partition as a fetch loop knows it.
+type reading struct {
+	place      stream.Place
+	generation uint64
+	gate       *gate
+}
+
+// fetcher is the fetch loop of one source broker, for all partitions that it leads.
+type fetcher struct {
+	broker  int32
+	session Session
+	budget  *Budget
+	sizes   FetchSizes
+	out     chan<- fetchAnswer
+
+	mu      sync.Mutex
+	asked   []func() // changes to readings, run by the loop before its next fetch
+	pending chan struct{}
+
+	readings map[stream.Partition]*reading // owned by the loop, as are the next two
+	held     map[stream.Partition]bool
+	recent   []stream.Partition // those that the last answer brought records of
+}
+
+// FetchSizes are the user's bounds on a fetch; 0 leaves one to the pipe.
+type FetchSizes struct {
+	MaxBytes          int32 // fetch.max.bytes
+	MaxPartitionBytes int32 // max.partition.fetch.bytes
+}
+
+// fetchAnswer is what a fetch loop tells the pipe.
+type fetchAnswer struct {
+	from   *fetcher
+	chunks []chunk
+	err    error // of the request as a whole
+}
+
+func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, out chan<- fetchAnswer) *fetcher {
+	return &fetcher{
+		broker: broker, session: session, budget: budget, sizes: sizes, out: out,
+		pending:  make(chan struct{}, 1),
+		readings: make(map[stream.Partition]*reading),
+		held:     make(map[stream.Partition]bool),
+	}
+}
+
+// read makes the loop read a partition from a place on; an earlier reading of it ends.
+func (f *fetcher) read(place stream.Place, generation uint64, g *gate) {
+	f.ask(func() {
+		f.readings[place.Partition] = &reading{place, generation, g}
+		delete(f.held, place.Partition)
+		g.held.Store(false)
+		f.session.Set(f.sized(place))
+	})
+}
+
+// stop makes the loop let go of a partition.
+func (f *fetcher) stop(p stream.Partition) { f.ask(func() { f.drop(p) }) }
+
+func (f *fetcher) ask(change func()) {
+	f.mu.Lock()
+	f.asked = append(f.asked, change)
+	f.mu.Unlock()
+	f.wake()
+}
+
+func (f *fetcher) wake() {
+	select {
+	case f.pending <- struct{}{}:
+	default:
+	}
+}
+
+func (f *fetcher) drop(p stream.Partition) {
+	delete(f.readings, p)
+	delete(f.held, p)
+	f.session.Forget(p)
+}
+
+// run fetches until ctx ends. The next fetch is sent as soon as the answer before it has been framed; the pipe works
+// that one off meanwhile.
+func (f *fetcher) run(ctx context.Context) {
+	f.budget.join()
+	defer f.budget.leave()
+	backoff := fetchBackoff
+	for ctx.Err() == nil {
+		f.changes()
+		f.holdAndTakeBack()
+		if len(f.readings) == len(f.held) { // nothing to ask for
+			select {
+			case <-ctx.Done():
+			case <-f.pending:
+			}
+			continue
+		}
+		answer, err := f.fetch(ctx)
+		if ctx.Err() != nil {
+			answer.letGo()
+			return
+		}
+		if err != nil {
+			answer = fetchAnswer{from: f, err: err}
+		}
+		select {
+		case f.out <- answer:
+		case <-ctx.Done():
+			answer.letGo()
+			return
+		}
+		if err == nil {
+			backoff = fetchBackoff
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, fetchBackoffMax)
+	}
+}
+
+// changes runs what was asked for since the last fetch.
+func (f *fetcher) changes() {
+	select {
+	case <-f.pending:
+	default:
+	}
+	f.mu.Lock()
+	asked := f.asked
+	f.asked = nil
+	f.mu.Unlock()
+	for _, change := range asked {
+		change()
+	}
+}
+
+// fetch makes one request and frames its answer.
+func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
+	reserved := f.answerBytes()
+	if err := f.budget.acquire(ctx, reserved); err != nil {
+		return fetchAnswer{}, err
+	}
+	wait := fetchMaxWait
+	if len(f.held) > 0 {
+		wait = fetchHeldWait
+	}
+	fetched, err := f.session.Fetch(ctx, stream.FetchBounds{
+		MaxWaitMillis: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: int32(reserved),
+	})
+	if err != nil {
+		f.budget.add(-reserved)
+		return fetchAnswer{}, err
+	}
+	return f.frame(fetched, reserved), nil
+}
+
+// frame turns an answer into chunks, moves the readings on, and settles the reservation.
+func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
+	memory := &lease{budget: f.budget}
+	memory.refs.Store(1) // ours, until all chunks are counted
+	answer := fetchAnswer{from: f}
+	for _, part := range fetched {
+		r, ok := f.readings[part.Partition]
+		if !ok {
+			continue
+		}
+		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, high: part.HighWatermark, err: part.Err}
+		memory.bytes += int64(len(part.Records))
+		c.next = r.place.Offset
+		if c.err == nil {
+			c.views, c.next, c.err = route(part, r.place.Offset)
+		}
+		for _, v := range c.views {
+			c.bytes += int64(len(v.Bytes()))
+		}
+		memory.refs.Add(int32(len(c.views)))
+		r.gate.buffered.Add(c.bytes)
+		if c.err != nil {
+			f.drop(part.Partition) // the pipe decides where it goes on
+		} else if c.next != r.place.Offset {
+			r.place.Offset = c.next
+			f.session.Set(f.sized(r.place))
+			f.recent = append(f.recent, part.Partition)
+		}
+		answer.chunks = append(answer.chunks, c)
+	}
+	f.budget.add(memory.bytes - reserved)
+	memory.release()
+	return answer
+}
+
+// letGo frees the memory of an answer that nobody will read.
+func (a fetchAnswer) letGo() {
+	for _, c := range a.chunks {
+		for range c.views {
+			c.lease.release()
+		}
+	}
+}
+
+// holdAndTakeBack takes partitions out of the session whose records wait in memory, and puts them in again when there is
+// room: one that the target refuses must not fill the budget that others need. Only partitions that brought records, or
+// are held, are looked at: the cost grows with traffic, not with partitions.
+func (f *fetcher) holdAndTakeBack() {
+	limit := 2 * f.partitionBytes()
+	for p := range f.held {
+		if r := f.readings[p]; r.gate.buffered.Load() < limit/2 {
+			delete(f.held, p)
+			r.gate.held.Store(false)
+			f.session.Set(f.sized(r.place))
+		}
+	}
+	for _, p := range f.recent {
+		r, ok := f.readings[p]
+		if ok && !f.held[p] && r.gate.buffered.Load() >= limit {
+			f.held[p] = true
+			r.gate.held.Store(true)
+			f.session.Forget(p)
+		}
+	}
+	f.recent = f.recent[:0]
+}
+
+// answerBytes is the size of one answer: this loop's share of the budget, or less if the user says so.
+func (f *fetcher) answerBytes() int64 {
+	share := f.budget.share()
+	if f.sizes.MaxBytes > 0 {
+		share = min(share, int64(f.sizes.MaxBytes))
+	}
+	return share
+}
+
+// partitionBytes is the size of one partition's part: with few partitions each gets more, so that a single one fills
+// a long link (8 MiB each 100 ms are 80 MB/s); with many, Kafka's default of 1 MiB.
+func (f *fetcher) partitionBytes() int64 {
+	if f.sizes.MaxPartitionBytes > 0 {
+		return int64(f.sizes.MaxPartitionBytes)
+	}
+	share := f.answerBytes()
+	return min(share, max(share/int64(max(len(f.readings), 1)), 1<<20))
+}
+
+func (f *fetcher) sized(p stream.Place) stream.Place {
+	p.MaxBytes = int32(f.partitionBytes())
+	return p
+}

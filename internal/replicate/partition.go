@@ -1,0 +1,214 @@
+package replicate
+
+import (
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+// Assignment is a partition to replicate.
+type Assignment struct {
+	Source   stream.Partition
+	Remote   stream.Partition
+	Topic    stream.TopicID // of the source topic
+	MaxBatch int32          // max.message.bytes of the remote topic
+}
+
+// Start is where the replication of a partition goes on.
+type Start struct {
+	Next     stream.Upstream // the first source offset that was not copied, if Skip is 0
+	Skip     int64           // so many records from Next on are on the target already
+	Sequence int32           // the producer sequence of the next record to send
+}
+
+// phase is what a partition is doing.
+type phase int8
+
+const (
+	starting phase = iota // its Start is being found out
+	running               // records flow
+	retrying              // in-flight batches wait to be sent again
+	holding               // refused or unreadable: nothing is held in memory, tried again by itself
+)
+
+// partition is the pipe's state of one source partition and its remote partition. The pipe's goroutine owns it.
+//
+//	       acked          next to shape            tail
+//	source  |---in flight---|------queue------------|....not fetched yet
+type partition struct {
+	Assignment
+	phase      phase
+	generation uint64 // of the current reading: what older readings still bring is thrown away
+	gate       gate
+
+	skip     int64           // records still to pass over, see Start
+	from     stream.Upstream // records below are not sent: already there
+	tail     stream.Upstream // the first offset that was not fetched
+	acked    stream.Upstream // everything below is on the target, or not to be copied
+	high     stream.Upstream // high watermark of the source, as last fetched
+	sequence int32           // of the next record to send
+	flushed  int32           // sequence of the first record that is not acknowledged
+
+	views  []batch.View // the queue, in order
+	leases []*lease     // of views, one each
+
+	inFlight []*sent
+	open     int   // in-flight batches without an answer
+	broker   int32 // the target broker that they went to
+	failure  error // the first one since everything was well; recovery begins when open is 0
+
+	reading bool   // a fetch loop has it
+	readAt  int32  // the source broker of that loop
+	queued  bool   // stands in a sender's ready list
+	gone    bool   // no longer assigned; only answers under way still know it
+	ran     bool   // has been running in this process
+	failed  string // why it could not start, as last told
+	backoff time.Duration
+	retryAt time.Time // in phases retrying and holding
+}
+
+// sent is one batch from its sending to its answer.
+type sent struct {
+	raw      []byte
+	lease    *lease // of a stamped batch, which is a slice of a fetch answer
+	owned    int64  // bytes charged to the budget for a batch that was built or copied
+	view     int64  // bytes that the gate still counts for it
+	records  int32
+	runs     []batch.Run
+	next     stream.Upstream
+	base     stream.Downstream
+	answered bool // since it was last sent
+	done     bool // appended
+}
+
+// take adds a chunk to the queue; what was already there when the partition started is passed over.
+func (p *partition) take(c chunk, shaper *batch.Shaper) error {
+	p.tail = c.next
+	p.high = max(p.high, c.high)
+	for i, v := range c.views {
+		if p.skip > 0 {
+			passed, err := p.passOver(v, shaper)
+			if err != nil {
+				for range c.views[i:] {
+					c.lease.release()
+				}
+				return err
+			}
+			if passed {
+				p.gate.buffered.Add(-int64(len(v.Bytes())))
+				c.lease.release()
+				continue
+			}
+		}
+		p.views = append(p.views, v)
+		p.leases = append(p.leases, c.lease)
+	}
+	return nil
+}
+
+// passOver counts the records of a view against skip; it reports whether the whole view is passed over, and otherwise
+// leaves from at the first record to send.
+func (p *partition) passOver(v batch.View, shaper *batch.Shaper) (bool, error) {
+	runs, records := []batch.Run{{First: v.BaseOffset(), Count: v.Records()}}, int64(v.Records())
+	if v.Magic() < 2 || v.LastOffset()-v.BaseOffset()+1 != int64(v.Records()) || v.BaseOffset() < int64(p.from) { // holes, or records before our place: only decoding tells which offsets there are
+		out, _, err := shaper.Shape(nil, []batch.View{v}, int64(p.from), batch.Limits{Max: 1<<31 - 1}, batch.KeepCodec)
+		if err != nil {
+			return false, err
+		}
+		runs, records = out.Runs, int64(out.Records)
+	}
+	if records <= p.skip {
+		p.skip -= records
+		p.from = stream.Upstream(v.LastOffset()) + 1
+		p.settle()
+		return true, nil
+	}
+	for _, r := range runs {
+		if p.skip < int64(r.Count) {
+			p.from = stream.Upstream(r.First + p.skip)
+			p.skip = 0
+			break
+		}
+		p.skip -= int64(r.Count)
+	}
+	return false, nil
+}
+
+// settle moves acked over what needs no copy, when nothing is under way.
+func (p *partition) settle() {
+	if len(p.inFlight) > 0 {
+		return
+	}
+	if len(p.views) == 0 && p.phase == running && p.skip == 0 {
+		p.acked = max(p.acked, p.tail)
+		return
+	}
+	p.acked = max(p.acked, p.from)
+}
+
+// letQueueGo frees the queue.
+func (p *partition) letQueueGo() {
+	for i, l := range p.leases {
+		p.gate.buffered.Add(-int64(len(p.views[i].Bytes())))
+		l.release()
+	}
+	clear(p.leases)
+	clear(p.views)
+	p.views, p.leases = p.views[:0], p.leases[:0]
+}
+
+// letViewsGo frees the first n views of the queue; with keep, the lease of the first passes to the caller.
+func (p *partition) letViewsGo(n int, keep bool) {
+	for i := range n {
+		if i == 0 && keep {
+			continue
+		}
+		p.gate.buffered.Add(-int64(len(p.views[i].Bytes())))
+		p.leases[i].release()
+	}
+	clear(p.views[:n]) // or the slice would keep whole fetch answers in memory
+	clear(p.leases[:n])
+	p.views, p.leases = p.views[n:], p.leases[n:]
+}
+
+// letGo frees what a sent batch holds; it returns the buffer that was the batch's own, if any.
+func (s *sent) letGo(p *partition, budget *Budget) []byte {
+	var free []byte
+	if s.lease == nil {
+		free = s.raw
+	}
+	p.gate.buffered.Add(-s.view)
+	s.view = 0
+	if s.lease != nil {
+		s.lease.release()
+		s.lease = nil
+	}
+	if s.owned > 0 {
+		budget.add(-s.owned)
+		s.owned = 0
+	}
+	s.raw = nil
+	return free
+}
+
+// ready says whether the partition has something to send to a broker now.
+func (p *partition) ready(broker int32) bool {
+	switch {
+	case p.failure != nil, p.open > 0 && p.broker != broker: // order: first the answers of the old leader
+		return false
+	case p.phase != running:
+		return false
+	}
+	return p.unsent() != nil || (len(p.views) > 0 && len(p.inFlight) < maxInFlight)
+}
+
+// unsent is the first in-flight batch that has to be sent again.
+func (p *partition) unsent() *sent {
+	for _, s := range p.inFlight {
+		if s.answered && !s.done {
+			return s
+		}
+	}
+	return nil
+}

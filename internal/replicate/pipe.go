@@ -1,0 +1,327 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+// Cluster is what the pipe needs of either cluster.
+type Cluster interface {
+	// Leaders tells the leader of each partition of the topics; those without one are left out.
+	Leaders(ctx context.Context, topics []string) (map[stream.Partition]stream.Leader, error)
+}
+
+// Resumer finds out where partitions start: at their first assignment, and again whenever the pipe has lost track of what
+// the target holds. For each partition there is a Start or an error in the answer.
+type Resumer interface {
+	Resume(ctx context.Context, questions []Question) (map[stream.Partition]Start, map[stream.Partition]error)
+	// OutOfRange finds a new start for a partition whose offset the source refuses. What is lost by it is said in an
+	// event by the implementation; an error holds the partition.
+	OutOfRange(ctx context.Context, partition Assignment, at Start) (Start, error)
+}
+
+// Question asks where a partition goes on.
+type Question struct {
+	Assignment
+	Ran  bool  // it has run in this process
+	Last Start // and was there when it lost track: the place after its last acknowledged record
+}
+
+// Config is what a pipe is made of. Every field is needed unless it says otherwise.
+type Config struct {
+	Flow     stream.Flow
+	Producer batch.Producer // id and epoch of the flow; its sequence is not used
+	Source   Cluster
+	Target   Cluster
+	Session  func(broker int32) Session                     // opens a fetch session with a source broker
+	Sender   func(ctx context.Context, broker int32) Sender // opens a sender to a target broker; it ends with ctx
+	Resume   Resumer
+	Budget   *Budget
+	Sizes    FetchSizes
+	Codec    batch.Codec // of batches that have to be rebuilt; batch.KeepCodec leaves them as they were
+	Acked    func(stream.Ack)
+	Report   stream.Report
+}
+
+// Pipe replicates the assigned partitions of one flow. One goroutine, in Run, owns all of its state; loops around it do
+// the input and output.
+type Pipe struct {
+	flow     stream.Flow
+	producer batch.Producer
+	budget   *Budget
+	sizes    FetchSizes
+	codec    batch.Codec
+	resume   Resumer
+	acked    func(stream.Ack)
+	report   stream.Report
+
+	openSession func(int32) Session
+	openSender  func(context.Context, int32) Sender
+	source      *leaderWatch
+	target      *leaderWatch
+
+	parts    map[stream.Partition]*partition // by source partition
+	waiting  map[stream.Partition]*partition // to be tried again at their retryAt
+	fetchers map[int32]*fetcher
+	failing  map[int32]bool // source brokers whose last fetch failed
+	senders  map[int32]*sender
+	shaper   *batch.Shaper
+	buffers  buffers
+
+	sourceLeaders map[stream.Partition]stream.Leader
+	targetLeaders map[stream.Partition]stream.Leader
+
+	fetches     chan fetchAnswer
+	answers     chan produceAnswer
+	assignments chan []Assignment
+	started     chan resumed
+	questions   chan func()
+
+	reading context.Context // of the fetch loops and everything that asks
+	sending context.Context // of the senders; it outlives reading, so that answers still come in
+
+	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
+
+	generation uint64
+	counters   counters
+}
+
+// New makes a pipe; it does nothing before Run.
+func New(c Config) *Pipe {
+	p := &Pipe{
+		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec,
+		resume: c.Resume, acked: c.Acked, report: c.Report,
+		openSession: c.Session, openSender: c.Sender,
+		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),
+		parts: make(map[stream.Partition]*partition), waiting: make(map[stream.Partition]*partition),
+		fetchers: make(map[int32]*fetcher), failing: make(map[int32]bool), senders: make(map[int32]*sender),
+		shaper:      batch.NewShaper(),
+		fetches:     make(chan fetchAnswer, 1),
+		answers:     make(chan produceAnswer, 64),
+		assignments: make(chan []Assignment),
+		started:     make(chan resumed),
+		questions:   make(chan func()),
+	}
+	return p
+}
+
+// Assign replaces the set of partitions to replicate. It returns when the pipe has taken it, or ctx ends.
+func (p *Pipe) Assign(ctx context.Context, partitions []Assignment) error {
+	select {
+	case p.assignments <- partitions:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stopWait is how long a stopping pipe waits for the answers to what it has sent.
+const stopWait = 3 * time.Second
+
+// Run replicates until ctx ends; then it stops reading, waits for the answers to what is in flight, and returns.
+func (p *Pipe) Run(ctx context.Context) error {
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
+	reading, stopReading := context.WithCancel(ctx)
+	p.reading, p.sending = reading, sending
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer stopReading()
+	p.background = loops.Go
+	loops.Go(func() { p.source.run(reading) })
+	loops.Go(func() { p.target.run(reading) })
+
+	p.loop(ctx)
+	stopReading()
+	p.finish()
+	return nil
+}
+
+// loop is the pipe's life: every event changes the state, and then what can be sent is sent.
+func (p *Pipe) loop(ctx context.Context) {
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-p.fetches:
+			p.fetched(a)
+		case a := <-p.answers:
+			p.answered(a)
+		case list := <-p.assignments:
+			p.assign(list)
+		case leaders := <-p.source.out:
+			p.sourceMoved(leaders)
+		case leaders := <-p.target.out:
+			p.targetMoved(leaders)
+		case r := <-p.started:
+			p.start(r)
+		case <-retry.C:
+			p.due(time.Now())
+		case question := <-p.questions:
+			question()
+		}
+		p.takeAnswers()
+		p.pump()
+		p.arm(retry)
+	}
+}
+
+// takeAnswers works off the answers that are there already, so that the next requests carry as much as possible.
+func (p *Pipe) takeAnswers() {
+	for {
+		select {
+		case a := <-p.answers:
+			p.answered(a)
+		default:
+			return
+		}
+	}
+}
+
+// finish waits for what is in flight.
+func (p *Pipe) finish() {
+	deadline := time.NewTimer(stopWait)
+	defer deadline.Stop()
+	for p.openRequests() > 0 {
+		select {
+		case a := <-p.answers:
+			p.answered(a)
+		case <-deadline.C:
+			p.report(stream.Event{Flow: p.flow, Severity: stream.Warn, Message: fmt.Sprintf(
+				"stopped without the answers to %d requests to %s; the next start finds out what arrived", p.openRequests(), p.flow.Target)})
+			return
+		}
+	}
+}
+
+func (p *Pipe) openRequests() int {
+	n := 0
+	for _, s := range p.senders {
+		n += s.open
+	}
+	return n
+}
+
+// assign compares the new set with the old one.
+func (p *Pipe) assign(list []Assignment) {
+	wanted := make(map[stream.Partition]Assignment, len(list))
+	var fresh []*partition
+	for _, a := range list {
+		wanted[a.Source] = a
+		part, ok := p.parts[a.Source]
+		switch {
+		case ok && part.Topic == a.Topic && part.Remote == a.Remote:
+			part.MaxBatch = a.MaxBatch
+			continue
+		case ok: // another topic of the same name, or another remote topic
+			p.remove(part)
+		}
+		part = &partition{Assignment: a, phase: starting}
+		p.parts[a.Source] = part
+		fresh = append(fresh, part)
+	}
+	for source, part := range p.parts {
+		if _, ok := wanted[source]; !ok {
+			p.remove(part)
+		}
+	}
+	p.source.watch(topicsOf(list, func(a Assignment) string { return a.Source.Topic }))
+	p.target.watch(topicsOf(list, func(a Assignment) string { return a.Remote.Topic }))
+	p.ask(fresh...)
+}
+
+func topicsOf(list []Assignment, topic func(Assignment) string) []string {
+	seen := make(map[string]bool)
+	var topics []string
+	for _, a := range list {
+		if t := topic(a); !seen[t] {
+			seen[t] = true
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// remove lets a partition go. What is in flight is still answered, and then forgotten.
+func (p *Pipe) remove(part *partition) {
+	p.stopReading(part)
+	part.letQueueGo()
+	part.gone = true
+	delete(p.parts, part.Source)
+	delete(p.waiting, part.Source)
+	if part.open == 0 {
+		p.dropInFlight(part)
+	}
+}
+
+// due tries partitions again whose time has come.
+func (p *Pipe) due(now time.Time) {
+	var again []*partition
+	for source, part := range p.waiting {
+		if now.Before(part.retryAt) {
+			continue
+		}
+		delete(p.waiting, source)
+		switch part.phase {
+		case retrying:
+			part.failure = nil
+			part.phase = running
+			p.enqueue(part)
+			if !part.ready(part.broker) && part.unsent() == nil {
+				p.read(part)
+			}
+		case holding, starting:
+			part.phase = starting
+			again = append(again, part)
+		case running: // its reading was interrupted
+			p.read(part)
+		}
+	}
+	p.ask(again...)
+}
+
+// arm sets the timer to the next partition that is due.
+func (p *Pipe) arm(t *time.Timer) {
+	if len(p.waiting) == 0 {
+		return
+	}
+	var next time.Time
+	for _, part := range p.waiting {
+		if next.IsZero() || part.retryAt.Before(next) {
+			next = part.retryAt
+		}
+	}
+	t.Reset(max(time.Until(next), time.Millisecond))
+}
+
+func (p *Pipe) tell(part *partition, severity stream.Severity, message string, err error) {
+	p.report(stream.Event{Flow: p.flow, Severity: severity, Message: message, Fields: []stream.Field{
+		stream.F("partition", part.Source.String()), stream.F("remote", part.Remote.String()),
+		stream.F("offset", int64(part.acked)), stream.F("error", fmt.Sprint(err)),
+	}})
+}
+
+// counters are what the pipe has done so far.
+type counters struct {
+	records, bytes atomic.Int64
+	forms          [4]atomic.Int64
+}
+
+func (c *counters) acked(records, bytes int64) {
+	c.records.Add(records)
+	c.bytes.Add(bytes)
+}
+
+func (c *counters) form(f batch.Form, s *sent) {
+	if int(f) < len(c.forms) {
+		c.forms[f].Add(int64(s.records))
+	}
+}

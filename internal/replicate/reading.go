@@ -1,0 +1,209 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+
+	"tandem/internal/stream"
+)
+
+// read makes the leader's fetch loop read a partition from where its queue ends.
+func (p *Pipe) read(part *partition) {
+	if part.reading || part.gone {
+		return
+	}
+	leader, ok := p.sourceLeaders[part.Source]
+	if !ok {
+		return // sourceMoved comes back to it
+	}
+	f, ok := p.fetchers[leader.Broker]
+	if !ok {
+		f = newFetcher(leader.Broker, p.openSession(leader.Broker), p.budget, p.sizes, p.fetches)
+		p.fetchers[leader.Broker] = f
+		p.background(func() { f.run(p.reading) })
+	}
+	p.generation++
+	part.generation = p.generation
+	part.reading = true
+	part.readAt = leader.Broker
+	if len(part.views) == 0 {
+		part.tail = part.from
+	}
+	f.read(stream.Place{Partition: part.Source, Topic: part.Topic, Offset: part.tail, Epoch: leader.Epoch}, part.generation, &part.gate)
+}
+
+// stopReading makes the fetch loop let go of a partition; what it still brings is thrown away.
+func (p *Pipe) stopReading(part *partition) {
+	if part.reading {
+		p.fetchers[part.readAt].stop(part.Source)
+	}
+	part.reading = false
+	part.generation = 0
+}
+
+func (p *Pipe) fetcherOf(part *partition) *fetcher {
+	if !part.reading {
+		return nil
+	}
+	return p.fetchers[part.readAt]
+}
+
+// fetched takes what a fetch loop brought.
+func (p *Pipe) fetched(a fetchAnswer) {
+	p.sourceAnswered(a.from, a.err)
+	for _, c := range a.chunks {
+		part, ok := p.parts[c.partition]
+		if !ok || part.generation != c.generation {
+			for range c.views {
+				c.lease.release()
+			}
+			if ok {
+				part.gate.buffered.Add(-c.bytes)
+			}
+			continue
+		}
+		if err := part.take(c, p.shaper); err != nil {
+			p.hold(part, err)
+			continue
+		}
+		if c.err != nil {
+			part.reading = false // the loop has let go of it
+			p.fetchFailed(part, c.err)
+		}
+		part.settle()
+		p.enqueue(part)
+	}
+}
+
+// fetchFailed decides how a partition goes on that could not be read. What is queued of it is still sent.
+func (p *Pipe) fetchFailed(part *partition, err error) {
+	switch onFetch(err) {
+	case follow, missing:
+		p.source.kick()
+		p.wait(part, fetchBackoffMax)
+	case outOfRange:
+		part.phase = starting
+		part.letQueueGo()
+		at := Start{Next: part.tail, Sequence: part.sequence}
+		if part.open > 0 || len(part.inFlight) > 0 { // its answers come first
+			part.phase = running
+			p.wait(part, fetchBackoffMax)
+			return
+		}
+		p.background(func() {
+			start, err := p.resume.OutOfRange(p.reading, part.Assignment, at)
+			p.deliver(resumed{parts: []*partition{part}, starts: map[stream.Partition]Start{part.Source: start}, errs: map[stream.Partition]error{part.Source: err}})
+		})
+	case denied:
+		p.hold(part, err)
+	}
+}
+
+// resumed is the answer to a question of where partitions start.
+type resumed struct {
+	parts  []*partition
+	starts map[stream.Partition]Start
+	errs   map[stream.Partition]error
+}
+
+// ask finds out where partitions start.
+func (p *Pipe) ask(parts ...*partition) {
+	if len(parts) == 0 {
+		return
+	}
+	list := make([]Question, len(parts))
+	for i, part := range parts {
+		list[i] = Question{part.Assignment, part.ran, Start{Next: part.acked, Sequence: part.flushed}}
+	}
+	p.background(func() {
+		starts, errs := p.resume.Resume(p.reading, list)
+		p.deliver(resumed{parts, starts, errs})
+	})
+}
+
+func (p *Pipe) deliver(r resumed) {
+	select {
+	case p.started <- r:
+	case <-p.reading.Done():
+	}
+}
+
+// start lets partitions run from where they stand.
+func (p *Pipe) start(r resumed) {
+	for _, part := range r.parts {
+		if part.gone || part.phase != starting {
+			continue
+		}
+		if err := r.errs[part.Source]; err != nil {
+			if part.failed != err.Error() { // once for each reason
+				part.failed = err.Error()
+				p.tell(part, stream.Warn, fmt.Sprintf("%s cannot start yet: %v", part.Source, err), err)
+			}
+			p.wait(part, retryBackoffMax)
+			continue
+		}
+		s := r.starts[part.Source]
+		part.failed = ""
+		part.phase, part.ran = running, true
+		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
+		part.skip, part.sequence, part.flushed = s.Skip, s.Sequence, s.Sequence
+		part.backoff = 0
+		p.read(part)
+	}
+}
+
+// sourceAnswered tells once that a source broker is away, and once that it is back.
+func (p *Pipe) sourceAnswered(f *fetcher, err error) {
+	switch {
+	case err != nil && !p.failing[f.broker]:
+		p.failing[f.broker] = true
+		p.report(stream.Event{Flow: p.flow, Severity: stream.Warn,
+			Message: fmt.Sprintf("cannot read from broker %d of %s, trying again", f.broker, p.flow.Source), Fields: []stream.Field{stream.F("error", err)}})
+	case err == nil && p.failing[f.broker]:
+		delete(p.failing, f.broker)
+		p.report(stream.Event{Flow: p.flow, Severity: stream.Info, Message: fmt.Sprintf("reading from broker %d of %s again", f.broker, p.flow.Source)})
+	}
+	if err != nil {
+		p.source.kick()
+	}
+}
+
+// brokerAnswered tells once that a target broker is away, and once that it is back.
+func (p *Pipe) brokerAnswered(s *sender, err error) {
+	switch {
+	case err != nil && !s.down:
+		s.down = true
+		p.report(stream.Event{Flow: p.flow, Severity: stream.Warn,
+			Message: fmt.Sprintf("cannot write to broker %d of %s, trying again", s.broker, p.flow.Target), Fields: []stream.Field{stream.F("error", err)}})
+	case err == nil && s.down:
+		s.down = false
+		p.report(stream.Event{Flow: p.flow, Severity: stream.Info, Message: fmt.Sprintf("writing to broker %d of %s again", s.broker, p.flow.Target)})
+	}
+}
+
+// Standing is where a partition stands, for people and metrics.
+type Standing struct {
+	Source stream.Partition
+	Remote stream.Partition
+	Acked  stream.Upstream // everything below is on the target
+	End    stream.Upstream // high watermark of the source, as last fetched
+	Held   bool            // refused or unreadable, tried again by itself
+}
+
+// Standings tells where all partitions stand.
+func (p *Pipe) Standings(ctx context.Context) []Standing {
+	answer := make(chan []Standing, 1)
+	question := func() {
+		list := make([]Standing, 0, len(p.parts))
+		for _, part := range p.parts {
+			list = append(list, Standing{part.Source, part.Remote, part.acked, part.high, part.phase == holding})
+		}
+		answer <- list
+	}
+	select {
+	case p.questions <- question:
+		return <-answer
+	case <-ctx.Done():
+		return nil
+	}
+}

@@ -1,0 +1,210 @@
+package replicate
+
+import (
+	"context"
+	"fmt"
+
+	"tandem/internal/stream"
+)
+
+// Memory is what earlier runs left of a flow, as it was read at the start of this one.
+type Memory interface {
+	// Anchor is the last place that Tandem noted for a remote partition, with the id that the source topic had.
+	Anchor(remote stream.Partition) (at Start, topic stream.TopicID, ok bool)
+	// Position is the source offset of the last record that was replicated, as MM2 or Tandem noted it in MM2's topic.
+	Position(source stream.Partition) (last stream.Upstream, ok bool)
+}
+
+// Log answers for the ends of source partitions.
+type Log interface {
+	// Offsets tells the offset at a time, stream.Earliest or stream.Latest of each partition, or why it cannot.
+	Offsets(ctx context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error)
+}
+
+// Registry answers for what the target remembers of producer ids.
+type Registry interface {
+	// ProducerStates tells the last sequence of the id in each partition that knows it, or why it cannot; a partition
+	// that does not know the id, or that cannot be asked at all, is in neither map.
+	ProducerStates(ctx context.Context, id int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error)
+}
+
+// Reset is the consumer's auto.offset.reset: where a partition begins that has no place yet.
+type Reset string
+
+// The values of auto.offset.reset.
+const (
+	ResetEarliest Reset = "earliest"
+	ResetLatest   Reset = "latest"
+	ResetNone     Reset = "none"
+)
+
+// Resumption is the Resumer of a flow. The target's own producer state comes first: it was written in the same append as
+// the records, so it is exact even after a kill.
+type Resumption struct {
+	Flow       stream.Flow
+	ProducerID int64
+	Memory     Memory
+	Source     Log
+	Target     Registry
+	Reset      Reset
+	Report     stream.Report
+}
+
+// Resume implements Resumer.
+func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stream.Partition]Start, map[stream.Partition]error) {
+	starts, errs := make(map[stream.Partition]Start), make(map[stream.Partition]error)
+	failAll := func(err error) (map[stream.Partition]Start, map[stream.Partition]error) {
+		for _, q := range questions {
+			errs[q.Source] = err
+		}
+		return nil, errs
+	}
+	remotes := make([]stream.Partition, len(questions))
+	for i, q := range questions {
+		remotes[i] = q.Remote
+	}
+	states, unknown, err := r.Target.ProducerStates(ctx, r.ProducerID, remotes)
+	if err != nil {
+		return failAll(err)
+	}
+	var fresh []Question
+	for _, q := range questions {
+		if err := unknown[q.Remote]; err != nil {
+			errs[q.Source] = fmt.Errorf("describe producers of %s: %w", q.Remote, err)
+			continue
+		}
+		var state *stream.ProducerState
+		if s, ok := states[q.Remote]; ok {
+			state = &s
+		}
+		start, ok := r.place(q, state)
+		starts[q.Source] = start
+		if !ok {
+			fresh = append(fresh, q)
+		}
+	}
+	r.begin(ctx, fresh, starts, errs)
+	return starts, errs
+}
+
+// place is where a partition goes on by what is known of it; false if nothing is, then only the sequence counts.
+func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, bool) {
+	at, known := q.Last, q.Ran
+	if !known {
+		var topic stream.TopicID
+		at, topic, known = r.Memory.Anchor(q.Remote)
+		if known && topic != q.Topic && topic != (stream.TopicID{}) && q.Topic != (stream.TopicID{}) {
+			known = false // it was noted for a topic that has been deleted since
+		}
+	}
+	at.Skip = 0
+	if state != nil {
+		next := following(state.LastSequence, 1)
+		if known {
+			at.Skip = ahead(next, at.Sequence)
+		}
+		at.Sequence = next
+	}
+	last, noted := r.Memory.Position(q.Source)
+	if noted && !q.Ran && (!known || last+1 > at.Next+stream.Upstream(at.Skip)) {
+		// Either there is no anchor, or MM2 has run since it was written and is further.
+		at.Next, at.Skip = last+1, 0
+		return at, true
+	}
+	return at, known
+}
+
+// begin finds the beginning of partitions that have never been replicated.
+func (r *Resumption) begin(ctx context.Context, fresh []Question, starts map[stream.Partition]Start, errs map[stream.Partition]error) {
+	if len(fresh) == 0 {
+		return
+	}
+	at := stream.Earliest
+	switch r.Reset {
+	case ResetLatest:
+		at = stream.Latest
+	case ResetNone:
+		for _, q := range fresh {
+			delete(starts, q.Source)
+			errs[q.Source] = fmt.Errorf("%s has no position yet, and auto.offset.reset=none says not to choose one", q.Source)
+		}
+		return
+	}
+	sources := make([]stream.Partition, len(fresh))
+	for i, q := range fresh {
+		sources[i] = q.Source
+	}
+	offsets, failed, err := r.Source.Offsets(ctx, sources, at)
+	for _, q := range fresh {
+		reason := failed[q.Source]
+		if err != nil {
+			reason = err
+		}
+		offset, ok := offsets[q.Source]
+		if !ok && reason == nil {
+			reason = fmt.Errorf("no answer for %s", q.Source)
+		}
+		if reason != nil {
+			delete(starts, q.Source)
+			errs[q.Source] = fmt.Errorf("find the start of %s: %w", q.Source, reason)
+			continue
+		}
+		start := starts[q.Source]
+		start.Next, start.Skip = stream.Upstream(offset), 0
+		starts[q.Source] = start
+	}
+}
+
+// OutOfRange implements Resumer. Records that retention has taken are named and passed over, as MM2 passes over them in
+// silence; an offset beyond the end of the source means that the source is not what it was, and holds the partition.
+func (r *Resumption) OutOfRange(ctx context.Context, a Assignment, at Start) (Start, error) {
+	earliest, err := r.end(ctx, a.Source, stream.Earliest)
+	if err != nil {
+		return at, err
+	}
+	latest, err := r.end(ctx, a.Source, stream.Latest)
+	if err != nil {
+		return at, err
+	}
+	switch {
+	case at.Next < earliest && r.Reset != ResetNone:
+		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
+			"records %d to %d of %s were deleted by the source's retention before they were replicated; going on at %d", at.Next, earliest-1, a.Source, earliest),
+			Fields: []stream.Field{stream.F("partition", a.Source.String()), stream.F("from", int64(at.Next)), stream.F("to", int64(earliest))}})
+		at.Next, at.Skip = earliest, 0
+		return at, nil
+	case at.Next >= earliest && at.Next <= latest:
+		return at, nil // it has come back, as after a leader that was behind
+	}
+	return at, fmt.Errorf("%s now holds offsets %d to %d, but replication stands at %d: the source was truncated or made anew", a.Source, earliest, latest, at.Next)
+}
+
+func (r *Resumption) end(ctx context.Context, p stream.Partition, at int64) (stream.Upstream, error) {
+	offsets, failed, err := r.Source.Offsets(ctx, []stream.Partition{p}, at)
+	if err == nil {
+		err = failed[p]
+	}
+	offset, ok := offsets[p]
+	if err == nil && !ok {
+		err = fmt.Errorf("no answer")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the ends of %s: %w", p, err)
+	}
+	return stream.Upstream(offset), nil
+}
+
+// sequences are counted modulo 2^31.
+const sequences = 1 << 31
+
+// following is the sequence n records after s.
+func following(s int32, n int64) int32 { return int32((int64(s) + n) % sequences) }
+
+// ahead is by how many records sequence a is ahead of b; 0 if it is behind, which half of the circle decides.
+func ahead(a, b int32) int64 {
+	d := (int64(a) - int64(b) + sequences) % sequences
+	if d >= sequences/2 {
+		return 0
+	}
+	return d
+}

@@ -1,0 +1,92 @@
+package replicate
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+// chunk is what one fetch brought for one partition, framed and filtered.
+type chunk struct {
+	partition  stream.Partition
+	generation uint64 // of the reading that asked for it
+	views      []batch.View
+	lease      *lease
+	bytes      int64           // of the views
+	next       stream.Upstream // the first offset after the chunk
+	high       stream.Upstream // high watermark
+	err        error
+}
+
+// route frames the batches of a fetched partition, checks their CRC, and leaves out what a reader of the source would not
+// see: batches before the place that was asked for, control batches, and, by the answer's list, aborted transactions.
+// What stands before a corrupt batch is kept; the error comes with it.
+func route(f stream.Fetched, from stream.Upstream) (views []batch.View, next stream.Upstream, err error) {
+	next = from
+	aborted := newAbortedSet(f.Aborted)
+	for rest := f.Records; len(rest) > 0; {
+		var v batch.View
+		v, rest, err = batch.Next(rest)
+		if errors.Is(err, batch.ErrTruncated) {
+			return views, next, nil
+		}
+		if err == nil {
+			err = v.Verify()
+		}
+		if err != nil {
+			return views, next, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+		}
+		if stream.Upstream(v.LastOffset()) < from {
+			continue
+		}
+		keep, err := aborted.keeps(v)
+		if err != nil {
+			return views, next, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+		}
+		if keep {
+			views = append(views, v)
+		}
+		next = stream.Upstream(v.LastOffset()) + 1
+	}
+	return views, next, nil
+}
+
+// abortedSet follows the aborted transactions of one answer: a producer named in the list is out from its first aborted
+// offset to its next abort marker.
+type abortedSet struct {
+	coming []stream.AbortedTransaction // by first offset
+	out    map[int64]bool
+}
+
+func newAbortedSet(list []stream.AbortedTransaction) *abortedSet {
+	if len(list) == 0 {
+		return &abortedSet{}
+	}
+	coming := append([]stream.AbortedTransaction(nil), list...)
+	sort.Slice(coming, func(i, j int) bool { return coming[i].First < coming[j].First })
+	return &abortedSet{coming: coming, out: make(map[int64]bool)}
+}
+
+func (s *abortedSet) keeps(v batch.View) (bool, error) {
+	for len(s.coming) > 0 && int64(s.coming[0].First) <= v.LastOffset() {
+		s.out[s.coming[0].ProducerID] = true
+		s.coming = s.coming[1:]
+	}
+	if v.Control() {
+		if len(s.out) == 0 {
+			return false, nil
+		}
+		abort, err := v.Aborts()
+		if err != nil {
+			return false, err
+		}
+		if abort {
+			delete(s.out, v.ProducerID())
+		}
+		return false, nil
+	}
+	return !(v.Transactional() && s.out[v.ProducerID()]), nil
+}

@@ -1,0 +1,93 @@
+package replicate
+
+import (
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+const (
+	mergeBelow           = 32 << 10  // an uncompressed batch smaller than this is joined with its neighbours
+	mergeCompressedBelow = 4 << 10   // joining compressed ones costs a decompression: only where requests cost more
+	mergeUpTo            = 512 << 10 // and no further than this
+	viewsAtOnce          = 4096      // looked at for one batch
+
+	// On a long link five small batches in flight cannot fill the line, so merging is worth more there: batches grow to
+	// what five of them need for the wanted rate.
+	longLink       = 30 * time.Millisecond
+	wantedBytesPer = 10 << 20 // per second of the link's delay and batch in flight
+)
+
+// limits are the bounds for the next batch of a partition, over a link with the given delay.
+func limits(maxBatch int32, delay time.Duration) batch.Limits {
+	l := batch.Limits{
+		Max: int(maxBatch), MergeUpTo: min(mergeUpTo, int(maxBatch)),
+		MergeBelow: mergeBelow, MergeCompressedBelow: mergeCompressedBelow,
+	}
+	if delay >= longLink {
+		wanted := min(int(delay.Seconds()*wantedBytesPer), int(maxBatch))
+		l.MergeUpTo = max(l.MergeUpTo, wanted)
+		l.MergeBelow = max(l.MergeBelow, wanted/2)
+		l.MergeCompressedBelow = max(l.MergeCompressedBelow, wanted/2)
+	}
+	return l
+}
+
+// shape makes the next batch of a partition from its queue, or nil if what was queued needs no copy.
+func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
+	for len(part.views) > 0 {
+		views := part.views[:min(len(part.views), viewsAtOnce)]
+		buffer := p.buffers.take()
+		out, used, err := p.shaper.Shape(buffer, views, int64(part.from), limits(part.MaxBatch, delay), p.codec)
+		if err != nil {
+			p.buffers.give(buffer)
+			return nil, err
+		}
+		part.from = stream.Upstream(out.Next)
+		if out.Records == 0 {
+			p.buffers.give(buffer)
+			part.letViewsGo(used, false)
+			part.settle()
+			continue
+		}
+		s := &sent{raw: out.Raw, records: out.Records, runs: out.Runs, next: part.from}
+		if out.Form == batch.FormStamp {
+			p.buffers.give(buffer)
+			s.lease, s.view = part.leases[0], int64(len(out.Raw))
+			part.letViewsGo(1, true)
+		} else {
+			s.owned = int64(cap(out.Raw))
+			p.budget.add(s.owned)
+			part.letViewsGo(used, false)
+		}
+		batch.Stamp(s.raw, batch.Producer{ID: p.producer.ID, Epoch: p.producer.Epoch, Sequence: part.sequence})
+		part.sequence = batch.NextSequence(part.sequence, s.records)
+		p.counters.form(out.Form, s)
+		return s, nil
+	}
+	return nil, nil
+}
+
+// buffers keeps a few buffers of built batches for use again.
+type buffers struct{ free [][]byte }
+
+const (
+	buffersKept   = 16
+	bufferLargest = 2 << 20
+)
+
+func (b *buffers) take() []byte {
+	if n := len(b.free); n > 0 {
+		buffer := b.free[n-1]
+		b.free = b.free[:n-1]
+		return buffer
+	}
+	return nil
+}
+
+func (b *buffers) give(buffer []byte) {
+	if cap(buffer) > 0 && cap(buffer) <= bufferLargest && len(b.free) < buffersKept {
+		b.free = append(b.free, buffer[:0])
+	}
+}
