@@ -21,6 +21,12 @@ func (p *Process) CPU() (time.Duration, error) {
 	return cpu, nil
 }
 
+// TotalCPU is the processor time of the child's whole life; it waits for its end.
+func (p *Process) TotalCPU() time.Duration {
+	<-p.done
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
 // PeakRSS is the most memory, in bytes, that was ever resident (VmHWM).
 func (p *Process) PeakRSS() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"tandem/internal/testkit/realkafka"
+)
+
+// cluster is one real broker and a client for the bench's own requests.
+type cluster struct {
+	kafka  *realkafka.Cluster
+	client *kgo.Client
+}
+
+// brokerJVM is what Kafka's own start script gives a broker: the heap, the collector, and with them the full compiler.
+var brokerJVM = []string{"-Xms1G", "-Xmx1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"}
+
+func startCluster(dir string) (*cluster, error) {
+	k, err := realkafka.StartCluster(dir, realkafka.Options{
+		JVM: brokerJVM,
+		// The records' timestamps are constants, and time goes on.
+		Config: map[string]string{"log.retention.ms": "-1"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{kafka: k}
+	if c.client, err = c.newClient(); err != nil {
+		k.Stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *cluster) stop() {
+	c.client.Close()
+	c.kafka.Stop()
+}
+
+func (c *cluster) newClient(opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.kafka.Bootstrap)}, opts...)...)
+}
+
+func (c *cluster) createTopic(ctx context.Context, name string) error {
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(ctx, c.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return c.awaitTopic(ctx, name)
+}
+
+// awaitTopic returns when the partitions answer: the controller has promised the topic before its brokers know of it.
+func (c *cluster) awaitTopic(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		_, err := c.endOffsets(ctx, name)
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (c *cluster) deleteTopic(ctx context.Context, name string) error {
+	topic := kmsg.NewDeleteTopicsRequestTopic()
+	topic.Topic = kmsg.StringPtr(name)
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.Topics, request.TopicNames = append(request.Topics, topic), []string{name}
+	response, err := request.RequestWith(ctx, c.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// endOffsets asks for the log end offset of each partition.
+func (c *cluster) endOffsets(ctx context.Context, topic string) (ends [partitions]int64, err error) {
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.ReplicaID = -1
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic = topic
+	for p := range int32(partitions) {
+		partition := kmsg.NewListOffsetsRequestTopicPartition()
+		partition.Partition, partition.Timestamp = p, -1
+		asked.Partitions = append(asked.Partitions, partition)
+	}
+	request.Topics = append(request.Topics, asked)
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return ends, fmt.Errorf("list offsets of %s: %w", topic, err)
+	}
+	seen := 0
+	for _, t := range response.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return ends, fmt.Errorf("list offsets of %s/%d: %w", topic, p.Partition, err)
+			}
+			ends[p.Partition] = p.Offset
+			seen++
+		}
+	}
+	if seen != partitions {
+		return ends, errors.New("list offsets of " + topic + ": partitions are missing in the answer")
+	}
+	return ends, nil
+}
+
+// batchCounter sees what the producer has written.
+type batchCounter struct{ records, batches, raw, wire atomic.Int64 }
+
+// OnProduceBatchWritten is called by the client for each batch that a broker has acknowledged.
+func (b *batchCounter) OnProduceBatchWritten(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.ProduceBatchMetrics) {
+	b.records.Add(int64(m.NumRecords))
+	b.batches.Add(1)
+	b.raw.Add(int64(m.UncompressedBytes))
+	b.wire.Add(int64(m.CompressedBytes))
+}

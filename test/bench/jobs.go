@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const partitions = 4
+
+// job is a topic to copy, and how its batches are made.
+type job struct {
+	name       string
+	records    int
+	codec      string // compression of the source batches, and what a copier that decodes is to use again
+	batchBytes int32  // of records before compression; the least possible makes batches of one record
+}
+
+// L has the batches of a producer with lz4 and batch.size=65536: the Java client counts compressed bytes, and these records
+// compress to a quarter.
+var jobs = map[string]job{
+	"L": {name: "L", records: 2_000_000, codec: "lz4", batchBytes: 262_144},
+	"P": {name: "P", records: 1_000_000, codec: "none", batchBytes: 262_144},
+	"S": {name: "S", records: 300_000, codec: "none", batchBytes: 1_100},
+}
+
+func (j job) scaled(scale float64) job {
+	j.records = max(partitions, int(math.Round(float64(j.records)*scale)))
+	return j
+}
+
+func (j job) topic() string { return "job-" + j.name }
+
+// perPartition is the number of records of a partition: record i goes to partition i modulo four.
+func (j job) perPartition(p int32) int64 {
+	return int64((j.records + partitions - 1 - int(p)) / partitions)
+}
+
+// write fills the source topic and tells what it became.
+func (j job) write(ctx context.Context, c *cluster) (string, error) {
+	if err := c.createTopic(ctx, j.topic()); err != nil {
+		return "", err
+	}
+	codec := kgo.NoCompression()
+	if j.codec == "lz4" {
+		codec = kgo.Lz4Compression()
+	}
+	counter := &batchCounter{}
+	// The linger is never waited for: batches fill up first, and Flush sends the last ones.
+	client, err := c.newClient(kgo.ProducerBatchMaxBytes(j.batchBytes), kgo.ProducerBatchCompression(codec),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Minute),
+		kgo.MaxBufferedRecords(50_000), kgo.WithHooks(counter))
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	start := time.Now()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	for i := range j.records {
+		client.Produce(ctx, record(j.topic(), i), func(_ *kgo.Record, err error) {
+			if err != nil {
+				fail(fmt.Errorf("write source data: %w", err))
+			}
+		})
+	}
+	if err := client.Flush(ctx); err != nil {
+		return "", fmt.Errorf("write source data: %w", context.Cause(ctx))
+	}
+	if err := context.Cause(ctx); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d records, %s in %d batches (%.1f records each), %s on the wire, in %.1f s", counter.records.Load(),
+		megabytes(counter.raw.Load()), counter.batches.Load(), float64(counter.records.Load())/float64(max(1, counter.batches.Load())),
+		megabytes(counter.wire.Load()), time.Since(start).Seconds()), nil
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }
+
+var firstTimestamp = time.UnixMilli(1_750_000_000_000)
+
+// record is the i-th record of every job: the same bytes on every machine.
+func record(topic string, i int) *kgo.Record {
+	trace := binary.BigEndian.AppendUint64(nil, mix(uint64(i)))
+	return &kgo.Record{
+		Topic:     topic,
+		Partition: int32(i % partitions),
+		Key:       fmt.Appendf(nil, "order-%08d", i),
+		Value:     order(i),
+		Headers:   []kgo.RecordHeader{{Key: "trace", Value: trace}},
+		Timestamp: firstTimestamp.Add(time.Duration(i) * time.Millisecond),
+	}
+}
+
+var (
+	cities   = []string{"Amsterdam", "Buenos Aires", "Casablanca", "Dresden", "Edinburgh", "Fukuoka", "Guadalajara", "Helsinki"}
+	products = []string{"coffee grinder, burr, black", "desk lamp, brass, dimmable", "trail shoes, waterproof",
+		"bicycle tube 28 inch", "notebook, dotted, A5", "kettle, gooseneck, 0.9 l", "headphones, closed", "garden hose, 20 m"}
+	states = []string{"received", "paid", "picked", "packed", "shipped", "delivered", "returned", "closed"}
+)
+
+// order is a JSON document of about 890 bytes which lz4 brings to about a quarter, as it does with real orders: names
+// repeat, identifiers and amounts do not.
+func order(i int) []byte {
+	seed := uint64(i)
+	next := func() uint64 { seed++; return mix(seed ^ uint64(i)<<20) }
+	pick := func(words []string) string { return words[next()%uint64(len(words))] }
+
+	b := make([]byte, 0, 960)
+	b = fmt.Appendf(b, `{"schema":"com.example.shop.order.v3","order_id":"%08d-%016x","status":%q,`, i, next(), pick(states))
+	b = fmt.Appendf(b, `"created_at":"2026-03-%02dT%02d:%02d:%02d.%03dZ","customer":{"id":%d,"tier":"standard","email_verified":true,`,
+		1+next()%28, next()%24, next()%60, next()%60, next()%1000, next()%1_000_000)
+	b = fmt.Appendf(b, `"address":{"street":"Long Harbour Road %d","city":%q,"country_code":"XX","postal_code":"%05d"}},`,
+		next()%300, pick(cities), next()%100_000)
+	b = append(b, `"lines":[`...)
+	for n := range 4 {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `{"line":%d,"sku":"SKU-%06d","name":%q,"quantity":%d,"unit_price":"%d.%02d","currency":"EUR"}`,
+			n+1, next()%1_000_000, pick(products), 1+next()%9, next()%500, next()%100)
+	}
+	b = append(b, `],"total":"`...)
+	b = strconv.AppendUint(b, next()%5000, 10)
+	b = append(b, `.00","payment":{"method":"card","token":"`...)
+	for range 3 {
+		b = fmt.Appendf(b, "%016x", next())
+	}
+	return append(b, `"},"source":"web"}`...)
+}
+
+// mix is the output function of splitmix64: neighbors in, unrelated numbers out.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

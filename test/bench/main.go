@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"tandem/internal/testkit/realkafka"
+)
+
+type flags struct {
+	scale  float64
+	jobs   []string
+	only   []string
+	repeat int
+	json   string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (flags, error) {
+	var f flags
+	var jobList, contenderList string
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.Float64Var(&f.scale, "scale", 1, "share of the records, and of the latency run's time")
+	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run")
+	set.StringVar(&contenderList, "only", strings.Join(contenderNames(), ","), "which contenders to run")
+	set.IntVar(&f.repeat, "repeat", 1, "runs of each contender and job; contenders take turns")
+	set.StringVar(&f.json, "json", "", "also write the figures to this file")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	f.jobs, f.only = strings.Split(jobList, ","), strings.Split(contenderList, ",")
+	for _, name := range f.jobs {
+		if _, ok := jobs[name]; !ok && name != latencyJob {
+			return f, fmt.Errorf("--jobs: no job %q", name)
+		}
+	}
+	for _, name := range f.only {
+		if !slices.Contains(contenderNames(), name) {
+			return f, fmt.Errorf("--only: no contender %q", name)
+		}
+	}
+	if f.scale <= 0 || f.repeat < 1 || set.NArg() > 0 {
+		return f, errors.New("--scale and --repeat must be positive, and there are no arguments besides the flags")
+	}
+	return f, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	f, err := parse(args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tandem-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{dir: dir}
+	if b.contenders, err = build(ctx, dir, f.only); err != nil {
+		return err
+	}
+	say("starting two brokers (Kafka %s)", realkafka.Version)
+	for name, c := range map[string]**cluster{"A": &b.a, "B": &b.b} {
+		if *c, err = startCluster(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+		defer (*c).stop()
+	}
+	var report report
+	for _, name := range f.jobs {
+		if err := b.runJob(ctx, name, f, &report); err != nil {
+			// What was measured so far is worth having.
+			report.print(os.Stdout)
+			return fmt.Errorf("job %s: %w", name, err)
+		}
+	}
+	report.print(os.Stdout)
+	if f.json == "" {
+		return nil
+	}
+	return report.writeJSON(f.json, f.scale)
+}
+
+// bench is two clusters and those who copy from a to b.
+type bench struct {
+	dir        string
+	a, b       *cluster
+	contenders []contender
+	runs       int // counts runs, for aliases that were never used before
+}
+
+func (b *bench) runJob(ctx context.Context, name string, f flags, report *report) error {
+	if name == latencyJob {
+		return b.runLatency(ctx, f, report)
+	}
+	j := jobs[name].scaled(f.scale)
+	say("job %s: writing %d records", j.name, j.records)
+	written, err := j.write(ctx, b.a)
+	if err != nil {
+		return err
+	}
+	say("job %s: %s", j.name, written)
+	for range f.repeat {
+		for _, c := range b.contenders {
+			m, err := b.copy(ctx, j, c)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			say("job %s: %-6s  %s", j.name, c.name, m)
+			report.Copies = append(report.Copies, m)
+		}
+	}
+	return b.a.deleteTopic(ctx, j.topic())
+}
+
+// build compiles what is to be measured, from this tree.
+func build(ctx context.Context, dir string, only []string) ([]contender, error) {
+	var list []contender
+	for _, c := range contenders {
+		if !slices.Contains(only, c.name) {
+			continue
+		}
+		if c.source != "" {
+			c.binary = filepath.Join(dir, c.name)
+			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", c.binary, c.source)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("build %s: %w\n%s", c.source, err, out)
+			}
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
