@@ -58,10 +58,11 @@ type partition struct {
 	broker   int32 // the target broker that they went to
 	failure  error // the first one since everything was well; recovery begins when open is 0
 
-	reading bool   // a fetch loop has it
-	readAt  int32  // the source broker of that loop
-	queued  bool   // stands in a sender's ready list
-	gone    bool   // no longer assigned; only answers under way still know it
+	reading bool  // a fetch loop has it
+	readAt  int32 // the source broker of that loop
+	queued  bool  // stands in a sender's ready list
+	gone    bool  // no longer assigned; only answers under way still know it
+	lastAck time.Time
 	ran     bool   // has been running in this process
 	failed  string // why it could not start, as last told
 	backoff time.Duration
@@ -200,7 +201,21 @@ func (p *partition) ready(broker int32) bool {
 	case p.phase != running:
 		return false
 	}
-	return p.unsent() != nil || (len(p.views) > 0 && len(p.inFlight) < maxInFlight)
+	return p.unsent() != nil || (len(p.views) > 0 && len(p.inFlight) < p.window())
+}
+
+// trusted is how long after an acknowledgement the target certainly still knows our producer id in the partition
+// (producer.id.expiration.ms is a day by default).
+const trusted = 30 * time.Second
+
+// window is how many batches may be in flight. A broker that does not know our producer id in a partition takes any
+// sequence as its first, so a second batch could be appended where the one before it got lost: until an answer shows
+// that it knows us, there is one.
+func (p *partition) window() int {
+	if time.Since(p.lastAck) > trusted {
+		return 1
+	}
+	return maxInFlight
 }
 
 // unsent is the first in-flight batch that has to be sent again.

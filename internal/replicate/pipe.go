@@ -140,7 +140,22 @@ func (p *Pipe) Run(ctx context.Context) error {
 	p.loop(ctx)
 	stopReading()
 	p.finish()
+	loops.Wait()
+	p.letGo()
 	return nil
+}
+
+// letGo gives back the memory of what was fetched and will not be sent.
+func (p *Pipe) letGo() {
+	select {
+	case a := <-p.fetches:
+		a.letGo()
+	default:
+	}
+	for _, part := range p.parts {
+		part.letQueueGo()
+		p.dropInFlight(part)
+	}
 }
 
 // loop is the pipe's life: every event changes the state, and then what can be sent is sent.

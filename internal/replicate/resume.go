@@ -7,10 +7,19 @@ import (
 	"tandem/internal/stream"
 )
 
+// Place is a Start with the source topic that it belongs to.
+type Place struct {
+	Start
+	Topic stream.TopicID
+}
+
 // Memory is what earlier runs left of a flow, as it was read at the start of this one.
 type Memory interface {
 	// Anchor is the last place that Tandem noted for a remote partition, with the id that the source topic had.
 	Anchor(remote stream.Partition) (at Start, topic stream.TopicID, ok bool)
+	// Remember notes places durably, by remote partition: before the first record is sent from a new place, so that what
+	// a killed process has sent can be counted from there.
+	Remember(ctx context.Context, places map[stream.Partition]Place) error
 	// Position is the source offset of the last record that was replicated, as MM2 or Tandem noted it in MM2's topic.
 	Position(source stream.Partition) (last stream.Upstream, ok bool)
 }
@@ -67,7 +76,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 	if err != nil {
 		return failAll(err)
 	}
-	var fresh []Question
+	var fresh, moved []Question
 	for _, q := range questions {
 		if err := unknown[q.Remote]; err != nil {
 			errs[q.Source] = fmt.Errorf("describe producers of %s: %w", q.Remote, err)
@@ -77,18 +86,50 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		if s, ok := states[q.Remote]; ok {
 			state = &s
 		}
-		start, ok := r.place(q, state)
+		start, from := r.place(q, state)
 		starts[q.Source] = start
-		if !ok {
+		switch from {
+		case nowhere:
 			fresh = append(fresh, q)
+			moved = append(moved, q)
+		case position:
+			moved = append(moved, q)
 		}
 	}
 	r.begin(ctx, fresh, starts, errs)
+	if err := r.remember(ctx, moved, starts); err != nil {
+		return failAll(err)
+	}
 	return starts, errs
 }
 
-// place is where a partition goes on by what is known of it; false if nothing is, then only the sequence counts.
-func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, bool) {
+func (r *Resumption) remember(ctx context.Context, moved []Question, starts map[stream.Partition]Start) error {
+	places := make(map[stream.Partition]Place, len(moved))
+	for _, q := range moved {
+		if start, ok := starts[q.Source]; ok {
+			places[q.Remote] = Place{start, q.Topic}
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	if err := r.Memory.Remember(ctx, places); err != nil {
+		return fmt.Errorf("note where %d partitions start: %w", len(places), err)
+	}
+	return nil
+}
+
+// origin is where the knowledge of a place comes from.
+type origin int8
+
+const (
+	nowhere  origin = iota // nothing is known
+	anchor                 // our own note, or this process's memory, counted on by what the target says
+	position               // MM2's topic
+)
+
+// place is where a partition goes on by what is known of it; from nowhere, only the sequence counts.
+func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, origin) {
 	at, known := q.Last, q.Ran
 	if !known {
 		var topic stream.TopicID
@@ -109,9 +150,12 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, bool
 	if noted && !q.Ran && (!known || last+1 > at.Next+stream.Upstream(at.Skip)) {
 		// Either there is no anchor, or MM2 has run since it was written and is further.
 		at.Next, at.Skip = last+1, 0
-		return at, true
+		return at, position
 	}
-	return at, known
+	if known {
+		return at, anchor
+	}
+	return at, nowhere
 }
 
 // begin finds the beginning of partitions that have never been replicated.

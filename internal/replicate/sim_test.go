@@ -1,0 +1,460 @@
+package replicate
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+// The simulated clusters of the tests: a source that serves batches from memory, and a target that checks a produced
+// batch as a broker does (base offset, record count, CRC, sequence numbers, the last five batches) and then keeps its
+// values. Faults are drawn from a seed.
+
+// simBatch builds an uncompressed v2 batch with one record for each offset; the value of a record names its offset.
+func simBatch(topic string, base int64, offsets []int64, attributes int16, producer int64) []byte {
+	var records []byte
+	for _, o := range offsets {
+		value := fmt.Sprintf("%s:%d", topic, o)
+		var r []byte
+		r = append(r, 0)
+		r = binary.AppendVarint(r, 0)
+		r = binary.AppendVarint(r, o-base)
+		r = binary.AppendVarint(r, -1)
+		r = binary.AppendVarint(r, int64(len(value)))
+		r = append(r, value...)
+		r = binary.AppendVarint(r, 0)
+		records = binary.AppendVarint(records, int64(len(r)))
+		records = append(records, r...)
+	}
+	b := make([]byte, batch.HeaderSize, batch.HeaderSize+len(records))
+	binary.BigEndian.PutUint64(b, uint64(base))
+	binary.BigEndian.PutUint32(b[8:], uint32(batch.HeaderSize-12+len(records)))
+	b[16] = 2
+	binary.BigEndian.PutUint16(b[21:], uint16(attributes))
+	binary.BigEndian.PutUint32(b[23:], uint32(offsets[len(offsets)-1]-base))
+	binary.BigEndian.PutUint64(b[27:], uint64(1700000000000))
+	binary.BigEndian.PutUint64(b[35:], uint64(1700000000000))
+	binary.BigEndian.PutUint64(b[43:], uint64(producer))
+	binary.BigEndian.PutUint16(b[51:], 0xffff)
+	binary.BigEndian.PutUint32(b[53:], 0xffffffff)
+	binary.BigEndian.PutUint32(b[57:], uint32(len(offsets)))
+	b = append(b, records...)
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// simMarker is a control batch: an abort or a commit of a producer.
+func simMarker(offset, producer int64, abort bool) []byte {
+	kind := byte(1)
+	if abort {
+		kind = 0
+	}
+	key := []byte{0, 0, 0, kind}
+	var r []byte
+	r = append(r, 0)
+	r = binary.AppendVarint(r, 0)
+	r = binary.AppendVarint(r, 0)
+	r = binary.AppendVarint(r, int64(len(key)))
+	r = append(r, key...)
+	r = binary.AppendVarint(r, 6)
+	r = append(r, 0, 0, 0, 0, 0, 0)
+	r = binary.AppendVarint(r, 0)
+	b := simBatch("", offset, []int64{offset}, 0x30, producer)[:batch.HeaderSize]
+	b = binary.AppendVarint(b, int64(len(r)))
+	b = append(b, r...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// simValues reads the values of an uncompressed batch: the tests' own small decoder.
+func simValues(raw []byte) []string {
+	var values []string
+	b := raw[batch.HeaderSize:]
+	for len(b) > 0 {
+		size, n := binary.Varint(b)
+		r := b[n : n+int(size)]
+		b = b[n+int(size):]
+		r = r[1:]
+		_, n = binary.Varint(r)
+		r = r[n:]
+		_, n = binary.Varint(r)
+		r = r[n:]
+		key, n := binary.Varint(r)
+		r = r[n:]
+		if key > 0 {
+			r = r[key:]
+		}
+		value, n := binary.Varint(r)
+		values = append(values, string(r[n:n+int(value)]))
+	}
+	return values
+}
+
+// simLog is one partition of the source.
+type simLog struct {
+	batches []simEntry
+	end     int64
+	aborted []stream.AbortedTransaction
+	want    []string // values that a read_committed reader sees, in order
+	wantAt  []int64  // and their offsets
+}
+
+type simEntry struct {
+	last int64
+	raw  []byte
+}
+
+func (l *simLog) append(raw []byte, last int64) {
+	l.batches = append(l.batches, simEntry{last, raw})
+	l.end = last + 1
+}
+
+// fill writes a random history: batches of all sizes, holes as compaction leaves them, aborted transactions, markers.
+func (l *simLog) fill(r *rand.Rand, topic string, batches int) {
+	for range batches {
+		base := l.end
+		n := 1 + r.IntN(5)
+		if r.IntN(10) == 0 {
+			n = 200 + r.IntN(2000)
+		}
+		var offsets []int64
+		for i := range n {
+			if r.IntN(8) != 0 || i == n-1 {
+				offsets = append(offsets, base+int64(i))
+			}
+		}
+		if r.IntN(2) == 0 { // no holes
+			offsets = offsets[:0]
+			for i := range n {
+				offsets = append(offsets, base+int64(i))
+			}
+		}
+		last := offsets[len(offsets)-1]
+		transactional := r.IntN(6) == 0
+		if !transactional {
+			l.append(simBatch(topic, base, offsets, 0, -1), last)
+			l.see(topic, offsets)
+			continue
+		}
+		producer := int64(1000 + len(l.batches))
+		l.append(simBatch(topic, base, offsets, 0x10, producer), last)
+		abort := r.IntN(2) == 0
+		if abort {
+			l.aborted = append(l.aborted, stream.AbortedTransaction{ProducerID: producer, First: stream.Upstream(base)})
+		} else {
+			l.see(topic, offsets)
+		}
+		l.append(simMarker(last+1, producer, abort), last+1)
+	}
+}
+
+func (l *simLog) see(topic string, offsets []int64) {
+	for _, o := range offsets {
+		l.want = append(l.want, fmt.Sprintf("%s:%d", topic, o))
+		l.wantAt = append(l.wantAt, o)
+	}
+}
+
+// simTarget is one partition of the target.
+type simTarget struct {
+	values   []string
+	producer int64
+	last     int32
+	known    bool
+	recent   []simRange
+	refuse   error // what every produce gets
+}
+
+type simRange struct {
+	first, last int32
+	base        int64
+}
+
+// append is a broker's decision on one batch.
+func (t *simTarget) append(raw []byte) (int64, error) {
+	if t.refuse != nil {
+		return 0, t.refuse
+	}
+	v, rest, err := batch.Next(raw)
+	if err != nil || len(rest) > 0 || v.Verify() != nil {
+		return 0, &stream.BrokerError{Code: stream.CodeCorruptMessage, Name: "CORRUPT_MESSAGE"}
+	}
+	if v.BaseOffset() != 0 || v.LastOffset()+1 != int64(v.Records()) || v.Transactional() || v.Control() {
+		return 0, &stream.BrokerError{Code: stream.CodeInvalidRecord, Name: "INVALID_RECORD"}
+	}
+	first := v.BaseSequence()
+	last := following(first, int64(v.Records())-1)
+	for _, r := range t.recent {
+		if r.first == first && r.last == last {
+			return r.base, nil
+		}
+	}
+	if t.known && first != following(t.last, 1) {
+		return 0, &stream.BrokerError{Code: stream.CodeOutOfOrderSequence, Name: "OUT_OF_ORDER_SEQUENCE_NUMBER"}
+	}
+	base := int64(len(t.values))
+	t.values = append(t.values, simValues(raw)...)
+	t.known, t.last, t.producer = true, last, v.ProducerID()
+	t.recent = append(t.recent, simRange{first, last, base})
+	if len(t.recent) > 5 {
+		t.recent = t.recent[1:]
+	}
+	return base, nil
+}
+
+// sim is both clusters. Leaders are drawn from brokers 1 to 3.
+type sim struct {
+	mu      sync.Mutex
+	rand    *rand.Rand
+	faults  int // one of so many requests meets one; 0 is none
+	logs    map[stream.Partition]*simLog
+	targets map[stream.Partition]*simTarget
+	leads   map[stream.Partition]int32 // of source and remote partitions
+	acks    map[stream.Partition][]stream.Ack
+	events  []stream.Event
+	fetches int
+}
+
+func newSim(seed uint64) *sim {
+	return &sim{
+		rand: rand.New(rand.NewPCG(seed, 7)),
+		logs: make(map[stream.Partition]*simLog), targets: make(map[stream.Partition]*simTarget),
+		leads: make(map[stream.Partition]int32), acks: make(map[stream.Partition][]stream.Ack),
+	}
+}
+
+func (s *sim) assignment(topic string, number int32) Assignment {
+	return Assignment{Source: stream.Partition{Topic: topic, Number: number}, Remote: stream.Partition{Topic: "A." + topic, Number: number}, MaxBatch: 1 << 20}
+}
+
+func (s *sim) add(topic string, number int32, batches int) Assignment {
+	a := s.assignment(topic, number)
+	l := &simLog{}
+	l.fill(s.rand, a.Source.String(), batches)
+	s.logs[a.Source], s.targets[a.Remote] = l, &simTarget{}
+	s.leads[a.Source], s.leads[a.Remote] = 1+s.rand.Int32N(3), 1+s.rand.Int32N(3)
+	return a
+}
+
+func (s *sim) Leaders(context.Context, []string) (map[stream.Partition]stream.Leader, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leaders := make(map[stream.Partition]stream.Leader)
+	for p, b := range s.leads {
+		leaders[p] = stream.Leader{Broker: b}
+	}
+	return leaders, nil
+}
+
+func (s *sim) fault() bool { return s.faults > 0 && s.rand.IntN(s.faults) == 0 }
+
+// simSession serves fetches.
+type simSession struct {
+	sim    *sim
+	broker int32
+	places map[stream.Partition]stream.Place
+}
+
+func (s *simSession) Set(p stream.Place)        { s.places[p.Partition] = p }
+func (s *simSession) Forget(p stream.Partition) { delete(s.places, p) }
+
+func (s *simSession) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]stream.Fetched, error) {
+	if all, err := s.fetch(bounds); len(all) > 0 || err != nil {
+		return all, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(time.Duration(bounds.MaxWaitMillis) * time.Millisecond):
+		return nil, nil
+	}
+}
+
+func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) {
+	m := s.sim
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fetches++
+	if m.fault() {
+		return nil, fmt.Errorf("connection reset")
+	}
+	var all []stream.Fetched
+	left := int(bounds.MaxBytes)
+	for p, place := range s.places {
+		log := m.logs[p]
+		f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(log.end)}
+		switch {
+		case m.leads[p] != s.broker:
+			f.Err = &stream.BrokerError{Code: stream.CodeNotLeaderOrFollower, Name: "NOT_LEADER_OR_FOLLOWER"}
+			all = append(all, f)
+			continue
+		case int64(place.Offset) > log.end:
+			f.Err = &stream.BrokerError{Code: stream.CodeOffsetOutOfRange, Name: "OFFSET_OUT_OF_RANGE"}
+			all = append(all, f)
+			continue
+		}
+		for _, e := range log.batches {
+			if e.last < int64(place.Offset) {
+				continue
+			}
+			if left <= 0 || len(f.Records) > int(place.MaxBytes) {
+				break
+			}
+			f.Records = append(f.Records, e.raw...)
+			left -= len(e.raw)
+		}
+		f.Aborted = log.aborted
+		if len(f.Records) > 0 {
+			all = append(all, f)
+		}
+	}
+	return all, nil
+}
+
+// simSender answers produces, in order, from a goroutine.
+type simSender struct {
+	sim    *sim
+	broker int32
+	calls  chan func()
+}
+
+func (m *sim) sender(ctx context.Context, broker int32) Sender {
+	s := &simSender{sim: m, broker: broker, calls: make(chan func(), 16)}
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case call := <-s.calls:
+				time.Sleep(time.Millisecond) // of the test's clock
+				call()
+			}
+		}
+	}()
+	return s
+}
+
+func (s *simSender) Send(_ context.Context, items []stream.Appending, done func([]stream.Appended, error)) {
+	s.calls <- func() { done(s.produce(items)) }
+}
+
+func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error) {
+	m := s.sim
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault() {
+		return nil, fmt.Errorf("connection refused")
+	}
+	var all []stream.Appended
+	for _, item := range items {
+		a := stream.Appended{Remote: item.Remote, Base: -1}
+		t := m.targets[item.Remote]
+		if m.leads[item.Remote] != s.broker {
+			a.Err = &stream.BrokerError{Code: stream.CodeNotLeaderOrFollower, Name: "NOT_LEADER_OR_FOLLOWER"}
+		} else {
+			base, err := t.append(item.Batch)
+			a.Base, a.Err = stream.Downstream(base), err
+			if err == nil && m.fault() {
+				a.Err = &stream.BrokerError{Code: stream.CodeRequestTimedOut, Name: "REQUEST_TIMED_OUT"} // and yet it is there
+			}
+		}
+		all = append(all, a)
+		if m.fault() {
+			m.leads[item.Remote] = 1 + m.rand.Int32N(3)
+		}
+	}
+	if m.fault() {
+		return nil, fmt.Errorf("connection reset after the append")
+	}
+	return all, nil
+}
+
+func (m *sim) ProducerStates(_ context.Context, _ int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	states := make(map[stream.Partition]stream.ProducerState)
+	for _, p := range partitions {
+		if t := m.targets[p]; t.known {
+			states[p] = stream.ProducerState{LastSequence: t.last}
+		}
+	}
+	return states, nil, nil
+}
+
+func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	offsets := make(map[stream.Partition]int64)
+	for _, p := range partitions {
+		if at == stream.Latest {
+			offsets[p] = m.logs[p].end
+		} else {
+			offsets[p] = 0
+		}
+	}
+	return offsets, nil, nil
+}
+
+// simMemory remembers what was acknowledged, as the internal topics do.
+type simMemory struct {
+	anchors   map[stream.Partition]Start
+	positions map[stream.Partition]stream.Upstream
+}
+
+func newSimMemory() simMemory {
+	return simMemory{make(map[stream.Partition]Start), make(map[stream.Partition]stream.Upstream)}
+}
+
+func (m simMemory) Anchor(remote stream.Partition) (Start, stream.TopicID, bool) {
+	s, ok := m.anchors[remote]
+	return s, stream.TopicID{}, ok
+}
+
+func (m simMemory) Remember(_ context.Context, places map[stream.Partition]Place) error {
+	for remote, p := range places {
+		m.anchors[remote] = p.Start
+	}
+	return nil
+}
+
+func (m simMemory) Position(source stream.Partition) (stream.Upstream, bool) {
+	last, ok := m.positions[source]
+	return last, ok
+}
+
+func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
+	return New(Config{
+		Flow: stream.Flow{Source: "A", Target: "B"}, Producer: batch.Producer{ID: 4711},
+		Source: m, Target: m,
+		Session: func(b int32) Session {
+			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place)}
+		},
+		Sender: m.sender,
+		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Reset: ResetEarliest, Report: m.report},
+		Budget: budget, Codec: batch.KeepCodec,
+		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
+		Report: m.report,
+	})
+}
+
+func (m *sim) report(e stream.Event) { m.mu.Lock(); m.events = append(m.events, e); m.mu.Unlock() }
+
+// complete says whether every target holds as many values as its source has.
+func (m *sim) complete() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, l := range m.logs {
+		if len(m.targets[stream.Partition{Topic: "A." + p.Topic, Number: p.Number}].values) < len(l.want) {
+			return false
+		}
+	}
+	return true
+}
