@@ -17,13 +17,13 @@ import (
 )
 
 // Client is how to reach one cluster: the Java client properties of mm2.properties, read once, in the form that both
-// libraries are set up from. Its secrets stay behind pointers, so that no way of printing it, or a struct that holds it,
+// libraries are set up from. Its secrets stay behind functions, so that no way of printing it, or a struct that holds it,
 // shows them.
 type Client struct {
 	bootstrap []string
 	id        string
-	tls       *tls.Config  // nil: no TLS
-	sasl      *credentials // nil: no SASL
+	tls       func() *tls.Config // nil: no TLS
+	sasl      *credentials       // nil: no SASL
 
 	requestTimeout      time.Duration
 	setupTimeout        time.Duration
@@ -158,18 +158,17 @@ func (c Client) kgoOpts() ([]kgo.Opt, error) {
 		kgo.ClientID(c.id),
 		kgo.SoftwareNameAndVersion("tandem", "1"),
 		kgo.DialTimeout(c.setupTimeout),
-		kgo.RequestTimeoutOverhead(max(c.requestTimeout, 100*time.Millisecond)), // the library takes no less
 		kgo.RetryTimeout(c.requestTimeout),
 		kgo.RetryBackoffFn(c.backoff),
-		kgo.ConnIdleTimeout(c.connectionsMaxIdle),
-		kgo.MetadataMaxAge(c.metadataMaxAge),
-		kgo.DisableClientMetrics(), // KIP-714 pushes are for the users' own clients, not for a replicator
-	}
-	if c.metadataMaxAge < 10*time.Second { // the library wants the least age below the greatest
-		opts = append(opts, kgo.MetadataMinAge(c.metadataMaxAge/4))
+		// The library bounds its settings; a cluster's properties may well lie outside.
+		kgo.RequestTimeoutOverhead(min(max(c.requestTimeout, 100*time.Millisecond), 15*time.Minute)),
+		kgo.ConnIdleTimeout(min(c.connectionsMaxIdle, 15*time.Minute)),
+		kgo.MetadataMaxAge(min(c.metadataMaxAge, time.Hour)),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a new leader must not wait for the library's default of 5 s
+		kgo.DisableClientMetrics(),                 // KIP-714 pushes are for the users' own clients, not for a replicator
 	}
 	if c.tls != nil {
-		opts = append(opts, kgo.DialTLSConfig(c.tls.Clone()))
+		opts = append(opts, kgo.DialTLSConfig(c.tls()))
 	}
 	if c.sasl != nil {
 		mechanism, err := c.sasl.kgo()
@@ -204,7 +203,7 @@ func (c Client) saramaConfig() (*sarama.Config, error) {
 	conf.Net.WriteTimeout = c.requestTimeout
 	if c.tls != nil {
 		conf.Net.TLS.Enable = true
-		conf.Net.TLS.Config = c.tls.Clone()
+		conf.Net.TLS.Config = c.tls()
 	}
 	if c.sasl != nil {
 		c.sasl.sarama(conf)

@@ -20,28 +20,23 @@ const (
 
 const workingMechanisms = mechanismPlain + ", " + mechanismScram256 + " and " + mechanismScram512 + " work"
 
-// credentials are one user's SASL login.
+// credentials are one user's SASL login. The password is behind a function because fmt follows pointers and goes into
+// fields that are not exported, past any String method; of a function it prints the address.
 type credentials struct {
 	mechanism string
 	user      string
-	password  string
+	password  func() string
 }
-
-// String leaves the password out.
-func (c *credentials) String() string { return c.mechanism + " as " + c.user }
-
-// GoString leaves the password out.
-func (c *credentials) GoString() string { return c.String() }
 
 // kgo is the login for franz-go.
 func (c *credentials) kgo() (sasl.Mechanism, error) {
 	switch c.mechanism {
 	case mechanismPlain:
-		return plain.Auth{User: c.user, Pass: c.password}.AsMechanism(), nil
+		return plain.Auth{User: c.user, Pass: c.password()}.AsMechanism(), nil
 	case mechanismScram256:
-		return scram.Auth{User: c.user, Pass: c.password}.AsSha256Mechanism(), nil
+		return scram.Auth{User: c.user, Pass: c.password()}.AsSha256Mechanism(), nil
 	case mechanismScram512:
-		return scram.Auth{User: c.user, Pass: c.password}.AsSha512Mechanism(), nil
+		return scram.Auth{User: c.user, Pass: c.password()}.AsSha512Mechanism(), nil
 	}
 	return nil, fmt.Errorf("set up sasl.mechanism %s: %s", c.mechanism, workingMechanisms)
 }
@@ -51,7 +46,7 @@ func (c *credentials) sarama(conf *sarama.Config) {
 	conf.Net.SASL.Enable = true
 	conf.Net.SASL.Mechanism = sarama.SASLMechanism(c.mechanism)
 	conf.Net.SASL.User = c.user
-	conf.Net.SASL.Password = c.password
+	conf.Net.SASL.Password = c.password()
 	if c.mechanism != mechanismPlain {
 		mechanism := c.mechanism
 		conf.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{mechanism: mechanism} }
@@ -92,16 +87,19 @@ func (c *Client) parseSecurity(props map[string]string) error {
 	default:
 		return fmt.Errorf("read security.protocol: %q is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", protocol)
 	}
-	var err error
 	if withTLS {
-		if c.tls, err = parseTLS(props); err != nil {
+		conf, err := parseTLS(props)
+		if err != nil {
 			return err
 		}
+		c.tls = conf.Clone // each library gets its own
 	}
 	if withSASL {
-		if c.sasl, err = parseSASL(props); err != nil {
+		login, err := parseSASL(props)
+		if err != nil {
 			return err
 		}
+		c.sasl = login
 	}
 	return nil
 }
@@ -154,5 +152,6 @@ func (l jaasLogin) credentials(mechanism string) (*credentials, error) {
 			return nil, fmt.Errorf("read sasl.jaas.config: option %s is not set", option)
 		}
 	}
-	return &credentials{mechanism: mechanism, user: l.options["username"], password: l.options["password"]}, nil
+	password := l.options["password"]
+	return &credentials{mechanism: mechanism, user: l.options["username"], password: func() string { return password }}, nil
 }
