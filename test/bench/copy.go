@@ -21,8 +21,8 @@ type copied struct {
 	PeakRSS     int64   `json:"peak_rss_bytes"`
 }
 
-func (c copied) String() string {
-	return fmt.Sprintf("first record after %.2f s, then %.2f s; cpu %.2f s; peak %s", c.ToFirst, c.Wall, c.CPU, megabytes(c.PeakRSS))
+func (m copied) String() string {
+	return fmt.Sprintf("first record after %.2f s, then %.2f s; cpu %.2f s; peak %s", m.ToFirst, m.Wall, m.CPU, megabytes(m.PeakRSS))
 }
 
 const (

@@ -115,7 +115,7 @@ func order(i int) []byte {
 	b = fmt.Appendf(b, `{"schema":"com.example.shop.order.v3","order_id":"%08d-%016x","status":%q,`, i, next(), pick(states))
 	b = fmt.Appendf(b, `"created_at":"2026-03-%02dT%02d:%02d:%02d.%03dZ","customer":{"id":%d,"tier":"standard","email_verified":true,`,
 		1+next()%28, next()%24, next()%60, next()%60, next()%1000, next()%1_000_000)
-	b = fmt.Appendf(b, `"address":{"street":"Long Harbour Road %d","city":%q,"country_code":"XX","postal_code":"%05d"}},`,
+	b = fmt.Appendf(b, `"address":{"street":"Long Harbor Road %d","city":%q,"country_code":"XX","postal_code":"%05d"}},`,
 		next()%300, pick(cities), next()%100_000)
 	b = append(b, `"lines":[`...)
 	for n := range 4 {

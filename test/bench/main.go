@@ -87,13 +87,11 @@ func run(ctx context.Context, args []string) error {
 	for _, name := range f.jobs {
 		if err := b.runJob(ctx, name, f, &report); err != nil {
 			// What was measured so far is worth having.
-			report.print(os.Stdout)
-			return fmt.Errorf("job %s: %w", name, err)
+			return errors.Join(report.print(os.Stdout), fmt.Errorf("job %s: %w", name, err))
 		}
 	}
-	report.print(os.Stdout)
-	if f.json == "" {
-		return nil
+	if err := report.print(os.Stdout); err != nil || f.json == "" {
+		return err
 	}
 	return report.writeJSON(f.json, f.scale)
 }

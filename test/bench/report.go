@@ -43,9 +43,8 @@ func (s spread) text(format string, reference *spread) string {
 	return text
 }
 
-func (r *report) print(w io.Writer) {
+func (r *report) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer table.Flush()
 	if len(r.Copies) > 0 {
 		fmt.Fprintln(table, "job\tcontender\truns\twall s, first record to end\tcpu s\tpeak MB\tstart to first record s")
 		columns := []column[copied]{
@@ -70,6 +69,7 @@ func (r *report) print(w io.Writer) {
 		}
 		printRows(table, latencyJob, r.Delays, func(d delayed) string { return d.Contender }, columns)
 	}
+	return table.Flush()
 }
 
 type column[T any] struct {

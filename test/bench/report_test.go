@@ -17,7 +17,9 @@ func TestReport(t *testing.T) {
 		Delays: []delayed{{Contender: "tandem", P50: 2, P95: 4, P99: 5, Max: 9, CPU: 1}, {Contender: "mm2", P50: 7, P95: 10, P99: 14, Max: 45, CPU: 3}},
 	}
 	var out strings.Builder
-	r.print(&out)
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
 	// A row has the median, the range where runs differ, and the ratio to Tandem's median on the same job.
 	want := []string{
 		"L tandem 3 2.00 (1.00-3.00) 1.00 50 0.50",

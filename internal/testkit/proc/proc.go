@@ -116,7 +116,7 @@ func (p *Process) LogTail(lines int) string {
 func (p *Process) ExitedWith() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s (pid %d) ended: %v; the end of %s:\n%s", p.name, p.PID(), p.err, p.logFile, p.LogTail(40))
+		return fmt.Errorf("%s (pid %d) ended: %s; the end of %s:\n%s", p.name, p.PID(), p.cmd.ProcessState, p.logFile, p.LogTail(40))
 	default:
 		return nil
 	}
