@@ -13,6 +13,7 @@ import (
 
 // codecs holds the state of encoders and decoders, each made when first needed. Not safe for concurrent use.
 type codecs struct {
+	most       int // bytes that one batch may decompress to
 	gzipWriter *gzip.Writer
 	gzipOut    sink
 	gzipReader *gzip.Reader

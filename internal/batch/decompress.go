@@ -18,7 +18,7 @@ import (
 // are configured to take is near 1 MiB, and even 20 MiB of text does not reach this.
 const maxDecompressed = 512 << 20
 
-var errTooMuch = fmt.Errorf("decompresses to more than %d bytes", maxDecompressed)
+var errTooMuch = errors.New("decompresses to more than is taken")
 
 // decompress replaces the content of dst with src decompressed. dst grows with what comes out, never with what a header
 // promises.
@@ -30,9 +30,9 @@ func (c *codecs) decompress(dst []byte, codec Codec, src []byte) ([]byte, error)
 	case Gzip:
 		return c.decompressGzip(dst, src)
 	case Snappy:
-		return decompressSnappy(dst, src)
+		return c.decompressSnappy(dst, src)
 	case LZ4:
-		return decompressLZ4(dst, src)
+		return c.decompressLZ4(dst, src)
 	case Zstd:
 		return c.decompressZstd(dst, src)
 	}
@@ -58,7 +58,7 @@ func (c *codecs) decompressGzip(dst, src []byte) ([]byte, error) {
 		n, err := c.gzipReader.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		switch {
-		case len(dst) > maxDecompressed:
+		case len(dst) > c.most:
 			return dst, errTooMuch
 		case err == io.EOF:
 			return dst, nil
@@ -72,9 +72,9 @@ func (c *codecs) decompressGzip(dst, src []byte) ([]byte, error) {
 const snappyRatio = 64
 
 // decompressSnappy reads snappy-java's framing (see compressSnappy) and the raw block that some old clients wrote.
-func decompressSnappy(dst, src []byte) ([]byte, error) {
+func (c *codecs) decompressSnappy(dst, src []byte) ([]byte, error) {
 	if !bytes.HasPrefix(src, xerialHeader[:8]) {
-		return snappyBlock(dst, src)
+		return c.snappyBlock(dst, src)
 	}
 	for len(src) > 0 {
 		if bytes.HasPrefix(src, xerialHeader[:8]) { // at the start, and between streams that were joined
@@ -93,7 +93,7 @@ func decompressSnappy(dst, src []byte) ([]byte, error) {
 			return dst, io.ErrUnexpectedEOF
 		}
 		var err error
-		if dst, err = snappyBlock(dst, src[:n]); err != nil {
+		if dst, err = c.snappyBlock(dst, src[:n]); err != nil {
 			return dst, err
 		}
 		src = src[n:]
@@ -101,7 +101,7 @@ func decompressSnappy(dst, src []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func snappyBlock(dst, block []byte) ([]byte, error) {
+func (c *codecs) snappyBlock(dst, block []byte) ([]byte, error) {
 	n, err := s2.DecodedLen(block)
 	if err != nil {
 		return dst, err
@@ -109,7 +109,7 @@ func snappyBlock(dst, block []byte) ([]byte, error) {
 	if n > snappyRatio*len(block) {
 		return dst, fmt.Errorf("snappy block of %d bytes claims %d", len(block), n)
 	}
-	if n > maxDecompressed-len(dst) {
+	if n > c.most-len(dst) {
 		return dst, errTooMuch
 	}
 	dst = slices.Grow(dst, n)
@@ -125,7 +125,7 @@ func snappyBlock(dst, block []byte) ([]byte, error) {
 //
 //	0 magic int32 LE | 4 flags | 5 block size | [content size 8] | [dictionary id 4] | header checksum 1
 //	then blocks: size int32 LE (top bit: not compressed), bytes, [checksum 4]; a size of 0 ends the frame
-func decompressLZ4(dst, src []byte) ([]byte, error) {
+func (c *codecs) decompressLZ4(dst, src []byte) ([]byte, error) {
 	const fixed = 7
 	if len(src) < fixed || !bytes.Equal(src[:4], lz4Header[:4]) {
 		return dst, errors.New("not an lz4 frame")
@@ -156,7 +156,7 @@ func decompressLZ4(dst, src []byte) ([]byte, error) {
 			return dst, io.ErrUnexpectedEOF
 		}
 		var err error
-		if dst, err = lz4Append(dst, src[:n], size&lz4Raw != 0, linked, blockMax); err != nil {
+		if dst, err = c.lz4Append(dst, src[:n], size&lz4Raw != 0, linked, blockMax); err != nil {
 			return dst, err
 		}
 		src = src[n+checksum:]
@@ -164,14 +164,14 @@ func decompressLZ4(dst, src []byte) ([]byte, error) {
 }
 
 // lz4Append appends the content of one block. A linked block may refer to the 64 KiB before it.
-func lz4Append(dst, block []byte, raw, linked bool, blockMax int) ([]byte, error) {
-	if len(dst) > maxDecompressed-blockMax {
+func (c *codecs) lz4Append(dst, block []byte, raw, linked bool, blockMax int) ([]byte, error) {
+	if len(dst) >= c.most {
 		return dst, errTooMuch
 	}
 	if raw {
-		return append(dst, block...), nil
+		return append(dst, block...), nil // no longer than what is there
 	}
-	room := min(blockMax, 255*len(block)+64) // an LZ4 byte yields at most 255
+	room := min(blockMax, c.most-len(dst), 255*len(block)+64) // an LZ4 byte yields at most 255
 	dst = slices.Grow(dst, room)
 	var dict []byte
 	if linked {
@@ -190,13 +190,13 @@ const zstdAtOnce = 16 << 20
 func (c *codecs) decompressZstd(dst, src []byte) ([]byte, error) {
 	if c.zstdReader == nil {
 		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
-			zstd.WithDecoderMaxMemory(maxDecompressed))
+			zstd.WithDecoderMaxMemory(uint64(c.most)))
 		if err != nil {
 			return dst, fmt.Errorf("make zstd decoder: %w", err)
 		}
 		c.zstdReader = r
 	}
-	most := min(zstdBound(src), maxDecompressed) + 64
+	most := min(zstdBound(src), c.most) + 64
 	for room := min(most, max(zstdAtOnce, 4*len(src))); ; room = min(most, 4*room) {
 		dst = slices.Grow(dst[:0], room)
 		out, err := c.zstdReader.DecodeAll(src, dst)
@@ -215,8 +215,11 @@ func zstdBound(src []byte) int {
 	bound := 0
 	for len(src) > 0 {
 		var h zstd.Header
-		if h.Decode(src) != nil || h.Skippable || h.HeaderSize > len(src) {
-			return maxDecompressed // strange: let the decoder judge
+		if h.Decode(src) != nil || h.HeaderSize > len(src) {
+			return bound // the decoder will not get further either
+		}
+		if h.Skippable {
+			return maxDecompressed // legal, though no client is known to write one; let the decoder judge
 		}
 		src = src[h.HeaderSize:]
 		for last := false; !last; {

@@ -81,21 +81,29 @@ func encode(t testing.TB, s source) []byte {
 	return raw
 }
 
+var compressors = map[kgo.CompressionCodecType]kgo.Compressor{}
+
+func init() {
+	for _, c := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
+		z, err := kgo.DefaultCompressor(c)
+		if err != nil {
+			panic(err)
+		}
+		_, codec := z.Compress(new(bytes.Buffer), nil)
+		compressors[codec] = z
+	}
+}
+
 // squeeze compresses as franz-go's producer does.
 func squeeze(t testing.TB, codec kgo.CompressionCodecType, b []byte) []byte {
 	t.Helper()
-	c, ok := map[kgo.CompressionCodecType]kgo.CompressionCodec{
-		kgo.CodecGzip: kgo.GzipCompression(), kgo.CodecSnappy: kgo.SnappyCompression(),
-		kgo.CodecLz4: kgo.Lz4Compression(), kgo.CodecZstd: kgo.ZstdCompression(),
-	}[codec]
-	if !ok {
+	if codec == kgo.CodecNone {
 		return b
 	}
-	z, err := kgo.DefaultCompressor(c)
-	if err != nil {
-		t.Fatal(err)
+	out, got := compressors[codec].Compress(new(bytes.Buffer), b)
+	if got != codec {
+		t.Fatalf("compressed with %d, want %d", got, codec)
 	}
-	out, _ := z.Compress(new(bytes.Buffer), b)
 	return bytes.Clone(out)
 }
 

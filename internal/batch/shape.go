@@ -81,7 +81,7 @@ type Shaper struct {
 const keepScratch = 32 << 20
 
 // NewShaper makes a Shaper. Codec state is made when first needed.
-func NewShaper() *Shaper { return &Shaper{} }
+func NewShaper() *Shaper { return &Shaper{codecs: codecs{most: maxDecompressed}} }
 
 // Shape makes one batch from the front of views, in order: the cheapest correct form. The views are data batches of one
 // partition in offset order; records below from are left out. used is the number of views wholly consumed: when a view
