@@ -39,22 +39,26 @@ func (k *Keeper) SyncConfigs(ctx context.Context) error {
 }
 
 // plan lists the changes by remote topic, and reports what cannot be compared or carried.
-func (k *Keeper) plan(ctx context.Context, existing []Topic, source, target map[string][]stream.ConfigEntry) map[string][]stream.ConfigChange {
+func (k *Keeper) plan(
+	ctx context.Context, existing []Topic, source, target map[string][]stream.ConfigEntry,
+) map[string][]stream.ConfigChange {
 	plan := map[string][]stream.ConfigChange{}
 	for _, t := range existing {
 		fields := []stream.Field{stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name)}
 		from, readable := source[t.Source.Name]
-		to, comparable := target[t.Remote.Name]
+		to, described := target[t.Remote.Name]
 		unread, unknown := trouble{"read configs", t.Source.Name}, trouble{"unknown configs", t.Source.Name}
-		if !readable || !comparable {
-			k.news.trouble(ctx, unread, stream.Warn, "topic configs not synced: they cannot be read; allow DescribeConfigs on both topics", nil, fields...)
+		if !readable || !described {
+			k.news.trouble(ctx, unread, stream.Warn,
+				"topic configs not synced: they cannot be read; allow DescribeConfigs on both topics", nil, fields...)
 			continue
 		}
 		k.news.over(unread)
 		changes, strangers := configChanges(k.rules, from, to)
 		if len(strangers) > 0 {
-			k.news.trouble(ctx, unknown, stream.Warn, "topic configs not synced: the target does not know them; list them in config.properties.exclude",
-				nil, append(fields, stream.F("configs", strings.Join(strangers, " ")))...)
+			k.news.trouble(ctx, unknown, stream.Warn,
+				"topic configs not synced: the target does not know them; list them in config.properties.exclude", nil,
+				append(fields, stream.F("configs", strings.Join(strangers, " ")))...)
 		} else {
 			k.news.over(unknown)
 		}

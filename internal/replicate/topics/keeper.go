@@ -52,9 +52,10 @@ func (k *Keeper) Refresh(ctx context.Context) (Snapshot, error) {
 	if err := k.look(ctx, source, want); err != nil {
 		return Snapshot{}, err
 	}
-	// Someone else may have been faster and made a topic narrower than its source.
-	k.widen(ctx, slices.DeleteFunc(narrow(k.known), func(t Topic) bool { return want[t.Remote.Name] == 0 }), want)
-	if err := k.look(ctx, source, want); err != nil {
+	// Of the topics created, someone else may have been faster with one and made it narrower than its source.
+	again := map[string]int32{}
+	k.widen(ctx, slices.DeleteFunc(narrow(k.known), func(t Topic) bool { return want[t.Remote.Name] != 1 }), again)
+	if err := k.look(ctx, source, again); err != nil {
 		return Snapshot{}, err
 	}
 	k.readLimits(ctx)
@@ -82,8 +83,8 @@ func (k *Keeper) create(ctx context.Context, missing []Topic, want map[string]in
 	}
 	configs, err := k.source.Configs(ctx, names(missing, sourceName))
 	if err != nil {
-		k.news.trouble(ctx, trouble{what: "create"}, stream.Error, "remote topics not created: configs of the source topics cannot be read",
-			err, stream.F("topics", len(missing)))
+		k.news.trouble(ctx, trouble{what: "create"}, stream.Error,
+			"remote topics not created: configs of the source topics cannot be read", err, stream.F("topics", len(missing)))
 		return
 	}
 	var creates []stream.NewTopic
@@ -175,7 +176,8 @@ func (k *Keeper) readLimits(ctx context.Context) {
 	configs, err := k.target.Configs(ctx, ask)
 	what := trouble{what: "limits"}
 	if err != nil {
-		k.news.trouble(ctx, what, stream.Warn, "configs of remote topics cannot be read; max.message.bytes is taken to be the default", err)
+		k.news.trouble(ctx, what, stream.Warn,
+			"configs of remote topics cannot be read; max.message.bytes is taken to be the default", err)
 		return
 	}
 	k.news.over(what)

@@ -57,6 +57,8 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 		{"a topic deleted and made anew, smaller", func(w *world) { w.source.put("orders", 2) },
 			[]string{"orders/2 A.orders/4 ready 1048588"}, nil,
 			[]string{"warn source topic deleted and made anew topic=orders remote=A.orders"}},
+		{"brokers upgraded, so that ids are told", func(w *world) { w.keeper.known[0].Source.ID, w.keeper.known[0].Remote.ID = stream.TopicID{}, stream.TopicID{} },
+			[]string{orders}, nil, nil},
 		{"more partitions", func(w *world) { w.source.topics["orders"].partitions = 6 },
 			[]string{"orders/6 A.orders/6 ready 1048588"}, []string{"widen A.orders 6"},
 			[]string{"info source topic has more partitions topic=orders from=4 to=6",

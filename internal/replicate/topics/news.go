@@ -80,8 +80,9 @@ func (n *news) matched(listed int, pairs []Topic, clashes []clash) {
 	for _, c := range clashes {
 		t := trouble{"clash", c.topic}
 		clashing[t] = true
-		n.trouble(context.Background(), t, stream.Error, "source topic not replicated: its remote topic is that of another source topic; exclude one of them",
-			nil, stream.F("topic", c.topic), stream.F("other", c.other), stream.F("remote", c.remote))
+		n.trouble(context.Background(), t, stream.Error,
+			"source topic not replicated: its remote topic is that of another source topic; exclude one of them", nil,
+			stream.F("topic", c.topic), stream.F("other", c.other), stream.F("remote", c.remote))
 	}
 	replicated := map[string]bool{"": true}
 	for _, p := range pairs {
@@ -123,7 +124,7 @@ func (n *news) changed(before, after []Topic) {
 // compare tells what happened to one topic that is still replicated.
 func (n *news) compare(old, now Topic) {
 	fields := []stream.Field{stream.F("topic", now.Source.Name), stream.F("remote", now.Remote.Name)}
-	if old.Source.ID != now.Source.ID {
+	if anew(old.Source, now.Source) {
 		n.tell(stream.Warn, "source topic deleted and made anew", fields...)
 	} else if old.Source.Partitions < now.Source.Partitions && old.Source.Partitions > 0 {
 		n.tell(stream.Info, "source topic has more partitions", append(fields[:1:1],
@@ -133,9 +134,15 @@ func (n *news) compare(old, now Topic) {
 	case old.Remote.Partitions == 0:
 	case now.Remote.Partitions == 0:
 		n.tell(stream.Warn, "remote topic deleted", fields...)
-	case old.Remote.ID != now.Remote.ID:
+	case anew(old.Remote, now.Remote):
 		n.tell(stream.Warn, "remote topic deleted and made anew by someone else", fields...)
 	}
+}
+
+// anew says whether a topic is another one of the same name. Where ids were unknown and now are not, the brokers were
+// upgraded.
+func anew(old, now stream.Topic) bool {
+	return old.ID != now.ID && old.ID != stream.TopicID{} && now.ID != stream.TopicID{}
 }
 
 // createAdvice says what to do about a remote topic that the target refuses.
@@ -148,7 +155,8 @@ func createAdvice(err error, flow stream.Flow) string {
 	case codeInvalidTopic:
 		return "its name is not a valid one; exclude the topic in topics.exclude"
 	case stream.CodePolicyViolation:
-		return "the create.topic.policy.class.name of " + flow.Target + " forbids it; change replication.factor or config.properties.exclude to comply"
+		return "the create.topic.policy.class.name of " + flow.Target +
+			" forbids it; change replication.factor or config.properties.exclude to comply"
 	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization:
 		return "allow Create on it, or create it by hand"
 	}
