@@ -1,0 +1,188 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"tandem/internal/policy"
+	"tandem/internal/stream"
+)
+
+// builder turns resolved settings into flows. Values that are not allowed have been reported by the checks; here they read
+// as the default.
+type builder struct {
+	entries  []entry
+	problems *problems
+}
+
+func (b builder) flow(f stream.Flow) Flow {
+	connector, worker := connectorSettings(b.entries, f), workerSettings(b.entries, f)
+	out := Flow{
+		Flow:       f,
+		Enabled:    b.boolean(connector, "enabled"),
+		Heartbeats: b.boolean(connector, "emit.heartbeats.enabled"),
+
+		ReplicationFactor: int16(b.number(connector, "replication.factor", flow)),
+		RefreshTopics:     b.interval(connector, "refresh.topics"),
+		SyncConfigs:       b.interval(connector, "sync.topic.configs"),
+		AdminTimeout:      b.milliseconds(connector, "admin.timeout.ms", flow),
+
+		HeartbeatInterval: b.heartbeatInterval(connector),
+		HeartbeatsFactor:  int16(b.number(connector, "heartbeats.topic.replication.factor", flow)),
+
+		OffsetsTopic:      "mm2-offsets." + f.Source + ".internal",
+		OffsetsPartitions: int32(b.number(worker, "offset.storage.partitions", cluster)),
+		OffsetsFactor:     int16(b.number(worker, "offset.storage.replication.factor", cluster)),
+		FlushInterval:     b.milliseconds(worker, "offset.flush.interval.ms", cluster),
+
+		SourceConsumer: client(connector, "source", "consumer").properties(),
+		SourceProducer: client(connector, "source", "producer").properties(),
+		SourceAdmin:    client(connector, "source", "admin").properties(),
+		TargetProducer: dataProducer(worker, connector).properties(),
+		TargetAdmin:    client(connector, "target", "admin").properties(),
+	}
+	if topic, ok := worker["offset.storage.topic"]; ok {
+		out.OffsetsTopic = topic.value
+	}
+	out.OffsetSyncs = b.offsetSyncs(connector)
+	b.policies(&out, connector)
+	b.clients(&out)
+	return out
+}
+
+func (b builder) offsetSyncs(connector settings) OffsetSyncs {
+	s := OffsetSyncs{
+		Enabled:  b.boolean(connector, "emit.offset-syncs.enabled"),
+		Location: b.text(connector, "offset-syncs.topic.location"),
+		Factor:   int16(b.number(connector, "offset-syncs.topic.replication.factor", flow)),
+		LagMax:   b.number(connector, "offset.lag.max", flow),
+	}
+	if !s.Enabled {
+		for k, e := range connector {
+			if strings.HasPrefix(k, "offset-syncs") {
+				b.problems.warn(Warning{Line: e.line, Key: e.key, Message: "has no effect with emit.offset-syncs.enabled = false; MM2 refuses to start a flow that has both"})
+			}
+		}
+	}
+	return s
+}
+
+// policies sets what decides over names. The lists have been checked one by one, so an error here can only come from
+// settings that were reported.
+func (b builder) policies(out *Flow, connector settings) {
+	separator := b.text(connector, "replication.policy.separator")
+	internal := b.boolean(connector, "replication.policy.internal.topic.separator.enabled")
+	p, err := policy.New(javaTrim(b.text(connector, "replication.policy.class")), separator, internal, out.Source)
+	if err != nil {
+		b.problems.fail(0, out.String(), "%v", err)
+	}
+	topics, err := policy.NewFilter(b.list(connector, "topics"), b.list(connector, "topics.exclude"))
+	if err != nil {
+		b.problems.fail(0, out.String(), "%v", err)
+	}
+	out.ConfigFilter, err = policy.NewConfigFilter(b.list(connector, "config.properties.exclude"), b.text(connector, "use.defaults.from"))
+	if err != nil {
+		b.problems.fail(0, out.String(), "%v", err)
+	}
+	out.Policy = p
+	out.Topics = policy.Selector{Policy: p, Target: out.Target, Topics: topics, Heartbeats: b.boolean(connector, "heartbeats.replication.enabled")}
+}
+
+func (b builder) clients(out *Flow) {
+	value := func(p Properties, client, name string) string {
+		row, _ := clientRow(client, name)
+		if v, ok := p[name]; ok && row.check(v) == nil {
+			return javaTrim(v)
+		}
+		return row.def
+	}
+	size := func(p Properties, client, name string) int32 {
+		n, _ := strconv.ParseInt(value(p, client, name), 10, 32) // "" is 0: not set
+		return int32(n)
+	}
+	out.AutoOffsetReset = value(out.SourceConsumer, "consumer", "auto.offset.reset")
+	out.IsolationLevel = value(out.SourceConsumer, "consumer", "isolation.level")
+	out.FetchMaxBytes = size(out.SourceConsumer, "consumer", "fetch.max.bytes")
+	out.MaxPartitionFetchBytes = size(out.SourceConsumer, "consumer", "max.partition.fetch.bytes")
+	out.MaxRequestBytes = size(out.TargetProducer, "producer", "max.request.size")
+	out.Compression = value(out.TargetProducer, "producer", "compression.type")
+}
+
+// text is the value of a key, or its default.
+func (b builder) text(s settings, name string) string {
+	row, ok := find(name, flow)
+	return b.checked(s, row, ok)
+}
+
+func (b builder) checked(s settings, row key, known bool) string {
+	if !known {
+		panic("config: a key that the table does not have") // a mistake in this package, found by any test
+	}
+	if e, set := s[row.name]; set && row.check(e.value) == nil {
+		return e.value
+	}
+	if old, set := s[oldName(row.name)]; set {
+		if _, set := s[row.name]; !set && row.check(old.value) == nil {
+			return old.value
+		}
+	}
+	return row.def
+}
+
+func oldName(name string) string {
+	for old, now := range renamed {
+		if now == name {
+			return old
+		}
+	}
+	return ""
+}
+
+func (b builder) boolean(s settings, name string) bool {
+	return strings.EqualFold(javaTrim(b.text(s, name)), "true")
+}
+
+func (b builder) list(s settings, name string) []string {
+	items, _ := splitList(b.text(s, name))
+	return items
+}
+
+func (b builder) number(s settings, name string, in scope) int64 {
+	row, ok := find(name, in)
+	n, _ := strconv.ParseInt(javaTrim(b.checked(s, row, ok)), 10, 64)
+	return n
+}
+
+func (b builder) milliseconds(s settings, name string, in scope) time.Duration {
+	return duration(b.number(s, name, in), time.Millisecond)
+}
+
+// interval reads NAME.enabled and NAME.interval.seconds; 0 is off.
+func (b builder) interval(s settings, name string) time.Duration {
+	key := name + ".interval.seconds"
+	n := b.number(s, key, flow)
+	if !b.boolean(s, name+".enabled") || n < 0 {
+		return 0
+	}
+	if e, set := s[key]; set && n == 0 {
+		b.problems.bad(e, "must not be 0; to switch it off, set %s.enabled = false", name)
+	}
+	return duration(n, time.Second)
+}
+
+// heartbeatInterval is a second at least: MM2 would not sleep at all.
+func (b builder) heartbeatInterval(s settings) time.Duration {
+	const key = "emit.heartbeats.interval.seconds"
+	n := b.number(s, key, flow)
+	if n < 1 {
+		b.problems.warn(Warning{Line: s[key].line, Key: s[key].key, Message: "a heartbeat is written once a second at most; to switch heartbeats off, set emit.heartbeats.enabled = false"})
+		n = 1
+	}
+	return duration(n, time.Second)
+}
+
+// duration keeps to what a Duration can hold, some 292 years.
+func duration(n int64, unit time.Duration) time.Duration {
+	return time.Duration(min(n, int64(1<<63-1)/int64(unit))) * unit
+}
