@@ -35,6 +35,19 @@ func TestSyncConfigsWritesOnlyWhatDiffers(t *testing.T) {
 	expect(t, "limits", w.refresh(), "orders/1 A.orders/1 ready 2000000", "payments/1 A.payments/1 ready 3000000")
 }
 
+func TestSyncConfigsLearnsALimitThatItDoesNotManage(t *testing.T) {
+	r := rules()
+	r.Property = func(name string) bool { return name != "max.message.bytes" }
+	w := newWorld(t, r)
+	w.source.put("orders", 1)
+	expect(t, "snapshot", w.refresh(), "orders/1 A.orders/1 ready 1048588")
+	w.asked()
+	w.target.topics["A.orders"].configs["max.message.bytes"] = "7"
+	w.sync()
+	expect(t, "asked", w.asked())
+	expect(t, "snapshot", w.refresh(), "orders/1 A.orders/1 ready 7")
+}
+
 func TestSyncConfigsTroubles(t *testing.T) {
 	denied := &stream.BrokerError{Code: stream.CodeTopicAuthorization, Name: "TOPIC_AUTHORIZATION_FAILED"}
 	for _, c := range []struct {

@@ -57,7 +57,10 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 		{"a topic deleted and made anew, smaller", func(w *world) { w.source.put("orders", 2) },
 			[]string{"orders/2 A.orders/4 ready 1048588"}, nil,
 			[]string{"warn source topic deleted and made anew topic=orders remote=A.orders"}},
-		{"brokers upgraded, so that ids are told", func(w *world) { w.keeper.known[0].Source.ID, w.keeper.known[0].Remote.ID = stream.TopicID{}, stream.TopicID{} },
+		{"brokers upgraded, so that ids are told", func(w *world) {
+			w.keeper.known[0].Source.ID, w.keeper.known[0].Remote.ID = stream.TopicID{}, stream.TopicID{}
+		}, []string{orders}, nil, nil},
+		{"ids not told any more", func(w *world) { w.source.topics["orders"].id, w.target.topics["A.orders"].id = 0, 0 },
 			[]string{orders}, nil, nil},
 		{"more partitions", func(w *world) { w.source.topics["orders"].partitions = 6 },
 			[]string{"orders/6 A.orders/6 ready 1048588"}, []string{"widen A.orders 6"},
@@ -182,6 +185,35 @@ func TestTroubleThatSomeoneElseSolvedIsToldWhenItComesBack(t *testing.T) {
 	w.refresh()
 	expect(t, "events", w.news(), "warn remote topic deleted topic=orders remote=A.orders",
 		"error remote topic not created; the next refresh tries again topic=orders remote=A.orders partitions=1 replication.factor=2 error=no")
+}
+
+func TestWhatFailsBecauseWeStopIsNoNews(t *testing.T) {
+	w := newWorld(t, rules())
+	w.source.put("orders", 1)
+	ctx, stop := context.WithCancel(t.Context())
+	w.target.down["CreateTopics"] = context.Canceled
+	w.target.between = func(request string) {
+		if request == "CreateTopics" {
+			stop()
+		}
+	}
+	w.keeper.Refresh(ctx)
+	expect(t, "events", w.news(), "info found topics to replicate topics=1")
+}
+
+func TestTroubleOfADeletedTopicIsForgotten(t *testing.T) {
+	w := newWorld(t, rules())
+	w.source.put("orders", 1)
+	w.source.put("carts", 1)
+	w.target.refused["A.carts"] = errors.New("no")
+	w.refresh()
+	delete(w.source.topics, "carts")
+	w.refresh()
+	w.news()
+	w.source.put("carts", 1)
+	w.refresh()
+	expect(t, "events of the topic that came back", w.news(), "info found a new source topic topic=carts partitions=1",
+		"error remote topic not created; the next refresh tries again topic=carts remote=A.carts partitions=1 replication.factor=2 error=no")
 }
 
 func TestNothingMatches(t *testing.T) {
