@@ -187,7 +187,7 @@ func (a *Admin) connect(ctx context.Context) (control sarama.Client, fresh bool,
 		return nil, false, err
 	}
 	if control, err = sarama.NewClient(a.client.bootstrap, conf); err != nil {
-		return nil, false, err
+		return nil, false, a.client.reason(err, conf)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -197,4 +197,22 @@ func (a *Admin) connect(ctx context.Context) (control sarama.Client, fresh bool,
 	}
 	a.control = control
 	return control, true, nil
+}
+
+// reason finds out why no broker could be reached where sarama does not say: it drops the answers that are bare error
+// codes, such as that of a listener without our SASL mechanism. One more connection is tried, and its error told.
+func (c Client) reason(err error, conf *sarama.Config) error {
+	if !errors.Is(err, sarama.ErrOutOfBrokers) || errors.Unwrap(err) != nil {
+		return err
+	}
+	probe := sarama.NewBroker(c.bootstrap[0])
+	if openErr := probe.Open(conf); openErr != nil {
+		return err
+	}
+	_, why := probe.Connected()
+	_ = probe.Close()
+	if why == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, why)
 }

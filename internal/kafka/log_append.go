@@ -200,7 +200,7 @@ func (p *appender) make(topic string, idempotent bool) (*producer, error) {
 	// With the brokers known, the request for a producer id does not depend on a single address of bootstrap.servers. That
 	// the topic may lack a leader at this moment is for the producer's own retries.
 	if err := client.RefreshMetadata(topic); err != nil && (len(client.Brokers()) == 0 || Classify(err) == UnknownTopic) {
-		return nil, errors.Join(err, client.Close())
+		return nil, errors.Join(p.client.reason(err, conf), client.Close())
 	}
 	sender, err := sarama.NewSyncProducerFromClient(client)
 	if err != nil {
