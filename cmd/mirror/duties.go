@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tandem/internal/config"
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/replicate"
+	"tandem/internal/replicate/position"
+	"tandem/internal/replicate/topics"
+	"tandem/internal/stream"
+)
+
+// rules are the topic settings of a flow.
+func rules(c config.Flow) topics.Rules {
+	return topics.Rules{
+		Replicates:     c.Topics.Replicates,
+		Remote:         func(topic string) string { return c.Policy.RemoteTopic(c.Source, topic) },
+		Property:       c.ConfigFilter.Replicates,
+		SourceDefaults: c.ConfigFilter.SourceDefaults(),
+		Factor:         c.ReplicationFactor,
+	}
+}
+
+// defaultMaxBatch is Kafka's default of max.message.bytes, for remote topics whose setting could not be read.
+const defaultMaxBatch = 1048588
+
+// assignments are the partitions that can be replicated now: those that exist on both sides.
+func assignments(s topics.Snapshot) []replicate.Assignment {
+	var list []replicate.Assignment
+	for _, t := range s.Topics {
+		limit := t.MaxMessageBytes
+		if limit <= 0 {
+			limit = defaultMaxBatch
+		}
+		for n := range min(t.Source.Partitions, t.Remote.Partitions) {
+			list = append(list, replicate.Assignment{
+				Source:   stream.Partition{Topic: t.Source.Name, Number: n},
+				Remote:   stream.Partition{Topic: t.Remote.Name, Number: n},
+				Topic:    t.Source.ID,
+				MaxBatch: limit,
+			})
+		}
+	}
+	return list
+}
+
+// keepTopics hands the pipe its partitions, and again whenever the topics have been refreshed.
+func (r *replication) keepTopics(ctx context.Context) error {
+	told := ""
+	hand := func(s topics.Snapshot) error {
+		list := assignments(s)
+		if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != told && len(list) > 0 {
+			told = line
+			r.tell(stream.Info, line)
+		}
+		return r.pipe.Assign(ctx, list)
+	}
+	if err := hand(r.first); err != nil {
+		return nil
+	}
+	if r.conf.RefreshTopics <= 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return r.every(ctx, r.conf.RefreshTopics, "refresh topics", func(ctx context.Context) error {
+		s, err := r.keeper.Refresh(ctx)
+		if err != nil {
+			return err
+		}
+		return hand(s)
+	})
+}
+
+// syncConfigs carries topic configs over, at once and at each interval.
+func (r *replication) syncConfigs(ctx context.Context) error {
+	if r.conf.SyncConfigs <= 0 {
+		<-ctx.Done()
+		return nil
+	}
+	if err := r.persist(ctx, "sync topic configs", r.keeper.SyncConfigs); err != nil {
+		return nil
+	}
+	return r.every(ctx, r.conf.SyncConfigs, "sync topic configs", r.keeper.SyncConfigs)
+}
+
+// every does a duty at each interval; a failure is tried again until it succeeds.
+func (r *replication) every(ctx context.Context, interval time.Duration, what string, duty func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := r.persist(ctx, what, duty); err != nil {
+			return nil // ctx has ended: duties have no other end
+		}
+	}
+}
+
+// anchorEvery bounds how many records a start after a kill has to read again only to count them.
+const anchorEvery = 5 * time.Second
+
+// keepPositions writes anchors often and MM2's positions in MM2's rhythm.
+func (r *replication) keepPositions(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.every(ctx, anchorEvery, "write anchors", r.anchors.Flush) })
+	group.Go(func() error {
+		return r.every(ctx, r.conf.FlushInterval, "write positions", func(ctx context.Context) error {
+			if r.syncs != nil {
+				r.syncs.promote()
+			}
+			return r.positions.Flush(ctx)
+		})
+	})
+	return group.Wait()
+}
+
+// finishWait bounds the last writes of a stopping flow.
+const finishWait = 1500 * time.Millisecond
+
+// finish writes what is known when the pipe has stopped.
+func (r *replication) finish() {
+	ctx, cancel := context.WithTimeout(context.Background(), finishWait)
+	defer cancel()
+	var group errgroup.Group
+	group.Go(func() error { return r.anchors.Flush(ctx) })
+	group.Go(func() error { return r.positions.Flush(ctx) })
+	if r.syncs != nil {
+		group.Go(func() error {
+			r.syncs.promote()
+			return r.syncs.send(ctx)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		r.tell(stream.Warn, "stopped without writing the last positions; the next start finds the place from the target itself", stream.F("error", err))
+	}
+}
+
+// memory answers for what earlier runs left, and keeps it current.
+type memory struct {
+	store     *position.AnchorStore
+	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
+
+	mu      sync.Mutex // guards anchors
+	anchors map[stream.Partition]position.Anchor
+}
+
+func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.anchors[remote]
+	return replicate.Start{Next: a.NextUp, Sequence: a.NextSequence}, a.Source, ok
+}
+
+func (m *memory) Remember(ctx context.Context, places map[stream.Partition]replicate.Place) error {
+	for remote, p := range places {
+		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: -1, LeaderEpoch: -1})
+	}
+	return m.store.Flush(ctx)
+}
+
+func (m *memory) set(remote stream.Partition, a position.Anchor) {
+	m.mu.Lock()
+	m.anchors[remote] = a
+	m.mu.Unlock()
+	m.store.Set(remote, a)
+}
+
+func (m *memory) Position(source stream.Partition) (stream.Upstream, bool) {
+	last, ok := m.positions[source]
+	return last, ok
+}
+
+// syncs writes MM2's offset syncs: decided by offsetsync.Writer, sent by one goroutine.
+type syncs struct {
+	flow  *flow
+	admin *kafka.Admin // of the cluster that holds the topic
+	topic string
+	kick  chan struct{}
+
+	mu     sync.Mutex // guards writer
+	writer *offsetsync.Writer
+}
+
+func (r *replication) openSyncs(ctx context.Context) (*syncs, error) {
+	c := r.conf
+	admin, other := r.clients.source, c.Target
+	if c.OffsetSyncs.Location == "target" {
+		admin, other = r.clients.target, c.Source
+	}
+	topic := c.Policy.OffsetSyncsTopic(other)
+	if _, err := topics.EnsureCompacted(ctx, admin, topic, 1, c.OffsetSyncs.Factor); err != nil {
+		return nil, err
+	}
+	return &syncs{flow: r.flow, admin: admin, topic: topic, kick: make(chan struct{}, 1), writer: offsetsync.NewWriter(c.OffsetSyncs.LagMax)}, nil
+}
+
+func (s *syncs) ack(a stream.Ack) {
+	s.mu.Lock()
+	s.writer.Ack(a)
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *syncs) promote() {
+	s.mu.Lock()
+	s.writer.Promote()
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *syncs) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run sends what is due. A sync that could not be sent is not sent again: a newer one follows.
+func (s *syncs) run(ctx context.Context) error {
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.kick:
+		}
+		err := s.send(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			s.flow.tell(stream.Warn, "cannot write offset syncs; group offsets cannot be translated to newer places meanwhile", stream.F("topic", s.topic), stream.F("error", err))
+		case err == nil && failing:
+			s.flow.tell(stream.Info, "offset syncs are written again", stream.F("topic", s.topic))
+		}
+		failing = err != nil
+	}
+}
+
+// syncsAtOnce is MM2's bound of unacknowledged syncs.
+const syncsAtOnce = 10
+
+func (s *syncs) send(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		due := s.writer.Due(syncsAtOnce)
+		s.mu.Unlock()
+		if len(due) == 0 {
+			return nil
+		}
+		records := make([]stream.Record, len(due))
+		for i, d := range due {
+			records[i] = d.Record()
+		}
+		err := s.admin.Append(ctx, s.topic, records)
+		s.mu.Lock()
+		s.writer.Done(len(due))
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tandem/internal/batch"
+	"tandem/internal/config"
+	"tandem/internal/kafka"
+	"tandem/internal/replicate"
+	"tandem/internal/replicate/heartbeat"
+	"tandem/internal/replicate/position"
+	"tandem/internal/replicate/topics"
+	"tandem/internal/stream"
+)
+
+// flow runs one pair of clusters: heartbeats, and replication if the pair is enabled.
+type flow struct {
+	conf    config.Flow
+	budget  *replicate.Budget
+	report  stream.Report
+	observe func(stream.Flow, stream.Ack) // may be nil
+
+	clients clients
+	sameID  sync.Once
+}
+
+// run returns when ctx ends, or with an error that no waiting mends.
+func (f *flow) run(ctx context.Context) error {
+	var err error
+	if f.clients, err = open(f.conf); err != nil {
+		return cannotRun{fmt.Errorf("flow %s: %w", f.conf.Flow, err)}
+	}
+	defer f.clients.close()
+	if err := f.reach(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if f.conf.Heartbeats {
+		group.Go(func() error { return f.heartbeats(ctx) })
+	}
+	if f.conf.Enabled {
+		group.Go(func() error { return f.replicate(ctx) })
+	}
+	return group.Wait()
+}
+
+// reach waits until the clusters of the flow answer, and makes sure that they are two.
+func (f *flow) reach(ctx context.Context) error {
+	var source, target string
+	group, groupCtx := errgroup.WithContext(ctx)
+	if f.conf.Enabled {
+		group.Go(func() (err error) {
+			source, err = f.clusterID(groupCtx, f.conf.Source, f.clients.source)
+			return err
+		})
+	}
+	group.Go(func() (err error) {
+		target, err = f.clusterID(groupCtx, f.conf.Target, f.clients.target)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if f.conf.Enabled && source == target {
+		return cannotRun{fmt.Errorf("flow %s: %s and %s are one cluster (id %s); correct %s.bootstrap.servers or %s.bootstrap.servers",
+			f.conf.Flow, f.conf.Source, f.conf.Target, source, f.conf.Source, f.conf.Target)}
+	}
+	return nil
+}
+
+func (f *flow) clusterID(ctx context.Context, alias string, admin *kafka.Admin) (id string, err error) {
+	err = f.persist(ctx, "reach cluster "+alias, func(ctx context.Context) error {
+		id, err = admin.ClusterID(ctx)
+		if kafka.Classify(err) == kafka.Authentication {
+			return cannotRun{fmt.Errorf("flow %s: cluster %s: %s", f.conf.Flow, alias, kafka.Explain(err))}
+		}
+		return err
+	})
+	return id, err
+}
+
+const (
+	persistFirst   = 250 * time.Millisecond
+	persistLongest = 5 * time.Second
+	persistTimeout = 30 * time.Second // of one attempt
+)
+
+// persist does a step again and again until it succeeds. Each new reason for a failure is told once, and so is the
+// success after it.
+func (f *flow) persist(ctx context.Context, what string, step func(context.Context) error) error {
+	told := ""
+	for pause := persistFirst; ; pause = min(2*pause, persistLongest) {
+		attempt, cancel := context.WithTimeout(ctx, persistTimeout)
+		err := step(attempt)
+		cancel()
+		if cannot := (cannotRun{}); errors.As(err, &cannot) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			if told != "" {
+				f.tell(stream.Info, what+": done, after trying again")
+			}
+			return nil
+		}
+		if reason := kafka.Explain(err); reason != told {
+			told = reason
+			f.tell(stream.Warn, fmt.Sprintf("cannot %s: %s; trying again", what, reason))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (f *flow) tell(severity stream.Severity, message string, fields ...stream.Field) {
+	f.report(stream.Event{Flow: f.conf.Flow, Severity: severity, Message: message, Fields: fields})
+}
+
+// heartbeats writes the pair's heartbeats into the target.
+func (f *flow) heartbeats(ctx context.Context) error {
+	err := f.persist(ctx, "create topic heartbeats on "+f.conf.Target, func(ctx context.Context) error {
+		_, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf.Policy.HeartbeatsTopic(), 1, f.conf.HeartbeatsFactor)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return heartbeat.NewEmitter(f.clients.target, f.conf.Flow, f.conf.HeartbeatInterval, f.report).Run(ctx)
+}
+
+// replicate runs the pipe and all that keeps it informed, and writes the last positions when it has stopped.
+func (f *flow) replicate(ctx context.Context) error {
+	r := &replication{flow: f}
+	if err := f.persist(ctx, "start replication", r.prepare); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.pipe.Run(ctx) })
+	group.Go(func() error { return r.keepTopics(ctx) })
+	group.Go(func() error { return r.syncConfigs(ctx) })
+	group.Go(func() error { return r.keepPositions(ctx) })
+	if r.syncs != nil {
+		group.Go(func() error { return r.syncs.run(ctx) })
+	}
+	err := group.Wait()
+	r.finish()
+	return err
+}
+
+// replication is the state of a flow that replicates.
+type replication struct {
+	*flow
+	keeper    *topics.Keeper
+	first     topics.Snapshot
+	anchors   *position.AnchorStore
+	memory    *memory // of anchors and positions
+	positions *position.Store
+	syncs     *syncs // nil without offset syncs
+	pipe      *replicate.Pipe
+}
+
+// prepare makes the internal topics, reads what earlier runs left, and builds the pipe.
+func (r *replication) prepare(ctx context.Context) error {
+	c := r.conf
+	r.keeper = topics.New(c.Flow, r.clients.source, r.clients.target, rules(c), r.report)
+	group, ctx := errgroup.WithContext(ctx)
+	var remembered position.Anchors
+	var offsetPartitions int32
+	var noted map[stream.Partition]stream.Upstream
+	anchorsTopic := "mm2-tandem." + c.Source + ".internal"
+	group.Go(func() (err error) {
+		r.first, err = r.keeper.Refresh(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		if _, err = topics.EnsureCompacted(ctx, r.clients.target, anchorsTopic, 1, c.OffsetsFactor); err != nil {
+			return err
+		}
+		r.anchors = position.NewAnchorStore(r.clients.target, anchorsTopic, c.Flow)
+		remembered, err = r.anchors.Load(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		if offsetPartitions, err = topics.EnsureCompacted(ctx, r.clients.target, c.OffsetsTopic, c.OffsetsPartitions, c.OffsetsFactor); err != nil {
+			return err
+		}
+		r.positions = position.New(r.clients.target, c.OffsetsTopic, offsetPartitions, c.Flow)
+		noted, err = r.positions.Load(ctx)
+		return err
+	})
+	if c.OffsetSyncs.Enabled {
+		group.Go(func() (err error) {
+			r.syncs, err = r.openSyncs(ctx)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	producer, err := r.producer(ctx, remembered)
+	if err != nil {
+		return err
+	}
+	r.memory = &memory{store: r.anchors, positions: noted, anchors: remembered.Partitions}
+	r.pipe = replicate.New(r.pipeConfig(producer))
+	return nil
+}
+
+// producer is the flow's producer id: the one that earlier runs used, or a new one, noted before its first use.
+func (r *replication) producer(ctx context.Context, remembered position.Anchors) (batch.Producer, error) {
+	if p := remembered.Producer; p != nil {
+		return batch.Producer{ID: p.ID, Epoch: p.Epoch}, nil
+	}
+	id, epoch, err := r.clients.targetWire.InitProducerID(ctx)
+	if err != nil {
+		return batch.Producer{}, err
+	}
+	r.anchors.SetProducer(position.Producer{ID: id, Epoch: epoch})
+	return batch.Producer{ID: id, Epoch: epoch}, r.anchors.Flush(ctx)
+}
+
+func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
+	c := r.conf
+	codec := batch.KeepCodec
+	if c.Compression != "" {
+		codec, _ = batch.ParseCodec(c.Compression) // config has checked the name
+	}
+	return replicate.Config{
+		Flow: c.Flow, Producer: producer,
+		Source: r.clients.sourceWire, Target: r.clients.targetWire,
+		Session: func(broker int32) replicate.Session {
+			return r.clients.sourceWire.Session(broker, c.IsolationLevel == "read_committed")
+		},
+		Sender: func(ctx context.Context, broker int32) replicate.Sender {
+			return r.clients.targetWire.Sender(ctx, broker)
+		},
+		Resume: &replicate.Resumption{
+			Flow: c.Flow, ProducerID: producer.ID, Memory: r.memory,
+			Source: r.clients.sourceWire, Target: r.clients.targetWire,
+			Reset: replicate.Reset(c.AutoOffsetReset), Report: r.report,
+		},
+		Budget: r.budget,
+		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
+		Codec:  codec, Acked: r.acked, Report: r.report,
+	}
+}
+
+// acked notes what the target has appended.
+func (r *replication) acked(a stream.Ack) {
+	last, down := a.Next-1, stream.Downstream(-1)
+	if n := len(a.Runs); n > 0 {
+		run := a.Runs[n-1]
+		last, down = run.Up+stream.Upstream(run.Count)-1, run.Down+stream.Downstream(run.Count)
+	}
+	r.positions.Set(a.Source, last)
+	r.memory.set(a.Remote, position.Anchor{
+		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: down, LeaderEpoch: a.LeaderEpoch,
+	})
+	if r.syncs != nil {
+		r.syncs.ack(a)
+	}
+	if r.observe != nil {
+		r.observe(r.conf.Flow, a)
+	}
+}

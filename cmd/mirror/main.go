@@ -1,0 +1,102 @@
+// Command mirror replicates Kafka clusters as an mm2.properties file says.
+//
+//	mirror FILE [--clusters ALIAS,...]   run until SIGTERM or SIGINT
+//	mirror demo                          two embedded clusters with the real pipe between them
+//	mirror version
+//
+// How one process is wired, leaves first:
+//
+//	          config.Load(FILE)
+//	                |  one flow for each pair of clusters
+//	                v
+//	+---------- flow A->B ------------------------------------------------+
+//	|  kafka.Wire A ==fetch==> replicate.Pipe ==produce==> kafka.Wire B   |
+//	|                  ^            |  acks                               |
+//	|      assignments |            +--> position stores --> B            |
+//	|                  |            +--> offsetsync.Writer --> A (or B)   |
+//	|       topics.Keeper                                                 |
+//	|       (kafka.Admin A, B)      heartbeat.Emitter --> B               |
+//	+---------------------------------------------------------------------+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses. MM2's are 2 for whatever keeps it from running, too.
+const (
+	statusFailed   = 1 // something ended that should have gone on
+	statusCannot   = 2 // it cannot run as it was called or configured
+	statusFinished = 0
+)
+
+// cannotRun is an error that no waiting mends: the file, the flags or the credentials have to change.
+type cannotRun struct{ error }
+
+func (e cannotRun) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return statusFinished
+	}
+	fmt.Fprintln(os.Stderr, "mirror:", err)
+	if cannot := (cannotRun{}); errors.As(err, &cannot) {
+		return statusCannot
+	}
+	return statusFailed
+}
+
+func rootCommand() *cobra.Command {
+	var opts mirrorOptions
+	root := &cobra.Command{
+		Use:   "mirror FILE",
+		Short: "Replicate Kafka clusters as an mm2.properties file says",
+		Long: `mirror reads an mm2.properties file, as MirrorMaker 2 does, and replicates Kafka clusters: record batches pass
+through as bytes, remote topics, heartbeats, offset syncs and positions are MirrorMaker 2's own. It runs until SIGTERM or
+SIGINT, and then stops in order: what is in flight is acknowledged and positions are written.
+
+Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arguments, file, or credentials).`,
+		Example: `  mirror config/mm2.properties
+  mirror config/mm2.properties --clusters west      only the flows into west`,
+		Args:          fileArgument,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return mirror(cmd.Context(), args[0], opts)
+		},
+	}
+	root.Flags().StringSliceVar(&opts.clusters, "clusters", nil, "run only the flows whose target is one of these aliases")
+	root.Flags().StringVar(&opts.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.AddCommand(versionCommand(), demoCommand())
+	return root
+}
+
+func fileArgument(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 1:
+		return nil
+	case 0:
+		return cannotRun{errors.New("which mm2.properties? Usage: mirror FILE [--clusters ALIAS,...]; see mirror --help")}
+	}
+	return cannotRun{fmt.Errorf("one file, not %d: Usage: mirror FILE [--clusters ALIAS,...]; several aliases are separated by commas", len(args))}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"tandem/internal/config"
+	"tandem/internal/replicate"
+	"tandem/internal/stream"
+)
+
+type mirrorOptions struct {
+	clusters  []string
+	logFormat string
+}
+
+// mirror runs all flows of a file until ctx ends.
+func mirror(ctx context.Context, path string, opts mirrorOptions) error {
+	log, err := newLogger(opts.logFormat)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }() // standard error is not always a file that can be synced
+	conf, err := config.Load(path, opts.clusters)
+	if err != nil {
+		return cannotRun{err}
+	}
+	for _, w := range conf.Warnings {
+		log.Warn(w.String())
+	}
+	if len(conf.Flows) == 0 {
+		return cannotRun{fmt.Errorf("%s: nothing to do: no flow is enabled and no heartbeats are; set A->B.enabled = true for a pair of clusters", path)}
+	}
+	names := make([]string, len(conf.Flows))
+	for i, f := range conf.Flows {
+		names[i] = f.Flow.String()
+	}
+	log.Info("mirror starts", zap.String("version", currentVersion().Version), zap.String("file", path), zap.Strings("flows", names))
+	boundHeap(conf.MemoryBytes)
+	err = runFlows(ctx, conf, reporter(log), nil)
+	if err == nil {
+		log.Info("mirror stopped")
+	}
+	return err
+}
+
+// runFlows runs the flows of a configuration beside each other; one that cannot run ends all. acked, if given, hears
+// of every acknowledged batch.
+func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
+	budget := replicate.NewBudget(conf.MemoryBytes)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range conf.Flows {
+		f := &flow{conf: c, budget: budget, report: report, observe: acked}
+		group.Go(func() error {
+			err := f.run(ctx)
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// heapRoom is what the process needs beside the records on their way: connections, request buffers, metadata.
+const heapRoom = 24 << 20
+
+// boundHeap tells the garbage collector to work harder rather than let the heap grow far beyond the budget. A limit that the
+// user has set in GOMEMLIMIT stays.
+func boundHeap(budget int64) {
+	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
+		return
+	}
+	debug.SetMemoryLimit(budget + heapRoom)
+}
