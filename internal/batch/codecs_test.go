@@ -194,6 +194,20 @@ func TestDecompressBomb(t *testing.T) {
 	}
 }
 
+// Text that compresses several hundredfold is no bomb.
+func TestDecompressFar(t *testing.T) {
+	want := bytes.Repeat([]byte("0123456789abcdef"), 40<<20/16)
+	for _, codec := range []Codec{Gzip, Zstd} {
+		packed, err := roomy().compress(nil, codec, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := roomy().decompress(nil, codec, packed); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s, %d bytes: %d of %d, %v", codec, len(packed), len(got), len(want), err)
+		}
+	}
+}
+
 // Headers that promise much are not believed.
 func TestDecompressLies(t *testing.T) {
 	for _, c := range []struct {
