@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
@@ -70,12 +70,16 @@ backup.offset.flush.interval.ms = 1000
 `
 
 func demo(ctx context.Context, out io.Writer, opts demoOptions) error {
-	primary, err := embedded.Start(3, "orders")
+	log, err := newLogger("text", zapcore.WarnLevel)
+	if err != nil {
+		return err
+	}
+	primary, err := embedded.Start("demo-primary", 3, "orders")
 	if err != nil {
 		return err
 	}
 	defer primary.Close()
-	backup, err := embedded.Start(3)
+	backup, err := embedded.Start("demo-backup", 3)
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,8 @@ func demo(ctx context.Context, out io.Writer, opts demoOptions) error {
 	book := &ledger{written: make(map[place]string), read: make(map[place]string)}
 	var running errgroup.Group
 	running.Go(func() error {
-		return runFlows(mirrorCtx, conf, reporter(zap.NewNop()), nil)
+		defer stopWriting() // a demo without its mirror is over
+		return runFlows(mirrorCtx, conf, reporter(log), nil)
 	})
 	running.Go(func() error { return backup.ReadOrders(mirrorCtx, "primary.orders", book.arrived) })
 	wrote := make(chan error, 1)
@@ -232,4 +237,3 @@ func (l *ledger) prove(out io.Writer) error {
 	}
 	return nil
 }
-

@@ -174,34 +174,34 @@ type replication struct {
 func (r *replication) prepare(ctx context.Context) error {
 	c := r.conf
 	r.keeper = topics.New(c.Flow, r.clients.source, r.clients.target, rules(c), r.report)
-	group, ctx := errgroup.WithContext(ctx)
+	group, together := errgroup.WithContext(ctx)
 	var remembered position.Anchors
 	var offsetPartitions int32
 	var noted map[stream.Partition]stream.Upstream
 	anchorsTopic := "mm2-tandem." + c.Source + ".internal"
 	group.Go(func() (err error) {
-		r.first, err = r.keeper.Refresh(ctx)
+		r.first, err = r.keeper.Refresh(together)
 		return err
 	})
 	group.Go(func() (err error) {
-		if _, err = topics.EnsureCompacted(ctx, r.clients.target, anchorsTopic, 1, c.OffsetsFactor); err != nil {
+		if _, err = topics.EnsureCompacted(together, r.clients.target, anchorsTopic, 1, c.OffsetsFactor); err != nil {
 			return err
 		}
 		r.anchors = position.NewAnchorStore(r.clients.target, anchorsTopic, c.Flow)
-		remembered, err = r.anchors.Load(ctx)
+		remembered, err = r.anchors.Load(together)
 		return err
 	})
 	group.Go(func() (err error) {
-		if offsetPartitions, err = topics.EnsureCompacted(ctx, r.clients.target, c.OffsetsTopic, c.OffsetsPartitions, c.OffsetsFactor); err != nil {
+		if offsetPartitions, err = topics.EnsureCompacted(together, r.clients.target, c.OffsetsTopic, c.OffsetsPartitions, c.OffsetsFactor); err != nil {
 			return err
 		}
 		r.positions = position.New(r.clients.target, c.OffsetsTopic, offsetPartitions, c.Flow)
-		noted, err = r.positions.Load(ctx)
+		noted, err = r.positions.Load(together)
 		return err
 	})
 	if c.OffsetSyncs.Enabled {
 		group.Go(func() (err error) {
-			r.syncs, err = r.openSyncs(ctx)
+			r.syncs, err = r.openSyncs(together)
 			return err
 		})
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // newLogger logs to standard error: lines for people on a terminal, JSON where a machine collects them.
-func newLogger(format string) (*zap.Logger, error) {
+func newLogger(format string, level zapcore.Level) (*zap.Logger, error) {
 	if format == "" {
 		format = "json"
 		if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -35,7 +35,7 @@ func newLogger(format string) (*zap.Logger, error) {
 	default:
 		return nil, cannotRun{fmt.Errorf("--log-format is %q; it must be text or json", format)}
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zapcore.InfoLevel)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)), nil
 }
 
 // reporter writes events to a log.

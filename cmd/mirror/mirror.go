@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
@@ -21,7 +22,7 @@ type mirrorOptions struct {
 
 // mirror runs all flows of a file until ctx ends.
 func mirror(ctx context.Context, path string, opts mirrorOptions) error {
-	log, err := newLogger(opts.logFormat)
+	log, err := newLogger(opts.logFormat, zapcore.InfoLevel)
 	if err != nil {
 		return err
 	}

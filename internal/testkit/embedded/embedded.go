@@ -18,9 +18,9 @@ import (
 // Cluster is one embedded cluster.
 type Cluster struct{ fake *kfake.Cluster }
 
-// Start starts a cluster of one broker, with a topic of so many partitions for each name.
-func Start(partitions int32, topics ...string) (*Cluster, error) {
-	opts := []kfake.Opt{kfake.NumBrokers(1)}
+// Start starts a cluster of one broker under a cluster id, with a topic of so many partitions for each name.
+func Start(id string, partitions int32, topics ...string) (*Cluster, error) {
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.ClusterID(id)}
 	if len(topics) > 0 {
 		opts = append(opts, kfake.SeedTopics(partitions, topics...))
 	}
@@ -55,9 +55,9 @@ func (c *Cluster) WriteOrders(ctx context.Context, topic string, perSecond int, 
 		return fmt.Errorf("write orders: %w", err)
 	}
 	defer client.Close()
-	const ticks = 50
-	ticker := time.NewTicker(time.Second / ticks)
+	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
+	start := time.Now()
 	var failed error
 	done := func(r *kgo.Record, err error) {
 		if err != nil {
@@ -66,7 +66,7 @@ func (c *Cluster) WriteOrders(ctx context.Context, topic string, perSecond int, 
 		}
 		written(Order{r.Partition, r.Offset, string(r.Key), string(r.Value), r.Timestamp})
 	}
-	for n, tick := 0, 0; ; tick++ {
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -77,7 +77,7 @@ func (c *Cluster) WriteOrders(ctx context.Context, topic string, perSecond int, 
 			return failed
 		case <-ticker.C:
 		}
-		for ; n < perSecond*(tick+1)/ticks; n++ {
+		for ; n < int(time.Since(start).Seconds()*float64(perSecond)); n++ {
 			key := fmt.Sprintf("customer-%d", n%997)
 			value := fmt.Sprintf(`{"order":%d,"customer":%q,"item":"book","amount":%d.%02d}`, n, key, n%90+9, n%100)
 			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Key: []byte(key), Value: []byte(value), Timestamp: time.Now()}, done)
