@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -129,15 +128,4 @@ func (c *cluster) endOffsets(ctx context.Context, topic string) (ends [partition
 		return ends, errors.New("list offsets of " + topic + ": partitions are missing in the answer")
 	}
 	return ends, nil
-}
-
-// batchCounter sees what the producer has written.
-type batchCounter struct{ records, batches, raw, wire atomic.Int64 }
-
-// OnProduceBatchWritten is called by the client for each batch that a broker has acknowledged.
-func (b *batchCounter) OnProduceBatchWritten(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.ProduceBatchMetrics) {
-	b.records.Add(int64(m.NumRecords))
-	b.batches.Add(1)
-	b.raw.Add(int64(m.UncompressedBytes))
-	b.wire.Add(int64(m.CompressedBytes))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -15,18 +14,18 @@ const partitions = 4
 
 // job is a topic to copy, and how its batches are made.
 type job struct {
-	name       string
-	records    int
-	codec      string // compression of the source batches, and what a copier that decodes is to use again
-	batchBytes int32  // of records before compression; the least possible makes batches of one record
+	name         string
+	records      int
+	codec        string // compression of the source batches, and what a copier that decodes is to use again
+	batchRecords int
 }
 
-// L has the batches of a producer with lz4 and batch.size=65536: the Java client counts compressed bytes, and these records
-// compress to a quarter.
+// The sizes are those of producers: L with lz4 and batch.size=65536 (the Java client counts compressed bytes), P
+// uncompressed with batch.size=262144, S one that sends each record as it comes.
 var jobs = map[string]job{
-	"L": {name: "L", records: 2_000_000, codec: "lz4", batchBytes: 262_144},
-	"P": {name: "P", records: 1_000_000, codec: "none", batchBytes: 262_144},
-	"S": {name: "S", records: 300_000, codec: "none", batchBytes: 1_100},
+	"L": {name: "L", records: 2_000_000, codec: "lz4", batchRecords: 260},
+	"P": {name: "P", records: 1_000_000, codec: "none", batchRecords: 277},
+	"S": {name: "S", records: 300_000, codec: "none", batchRecords: 1},
 }
 
 func (j job) scaled(scale float64) job {
@@ -39,45 +38,6 @@ func (j job) topic() string { return "job-" + j.name }
 // perPartition is the number of records of a partition: record i goes to partition i modulo four.
 func (j job) perPartition(p int32) int64 {
 	return int64((j.records + partitions - 1 - int(p)) / partitions)
-}
-
-// write fills the source topic and tells what it became.
-func (j job) write(ctx context.Context, c *cluster) (string, error) {
-	if err := c.createTopic(ctx, j.topic()); err != nil {
-		return "", err
-	}
-	codec := kgo.NoCompression()
-	if j.codec == "lz4" {
-		codec = kgo.Lz4Compression()
-	}
-	counter := &batchCounter{}
-	// The linger is never waited for: batches fill up first, and Flush sends the last ones.
-	client, err := c.newClient(kgo.ProducerBatchMaxBytes(j.batchBytes), kgo.ProducerBatchCompression(codec),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Minute),
-		kgo.MaxBufferedRecords(50_000), kgo.WithHooks(counter))
-	if err != nil {
-		return "", err
-	}
-	defer client.Close()
-	start := time.Now()
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	for i := range j.records {
-		client.Produce(ctx, record(j.topic(), i), func(_ *kgo.Record, err error) {
-			if err != nil {
-				fail(fmt.Errorf("write source data: %w", err))
-			}
-		})
-	}
-	if err := client.Flush(ctx); err != nil {
-		return "", fmt.Errorf("write source data: %w", context.Cause(ctx))
-	}
-	if err := context.Cause(ctx); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d records, %s in %d batches (%.1f records each), %s on the wire, in %.1f s", counter.records.Load(),
-		megabytes(counter.raw.Load()), counter.batches.Load(), float64(counter.records.Load())/float64(max(1, counter.batches.Load())),
-		megabytes(counter.wire.Load()), time.Since(start).Seconds()), nil
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }

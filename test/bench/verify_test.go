@@ -52,9 +52,10 @@ func TestVerify(t *testing.T) {
 		return c
 	}
 	source, target := start("A"), start("B")
-	j := job{name: "V", records: 1003, codec: "none", batchBytes: 4096}
-	if _, err := j.write(t.Context(), source); err != nil {
-		t.Fatal(err)
+	j := job{name: "V", records: 1003, codec: "lz4", batchRecords: 20}
+	// Partitions have 251, 251, 251 and 250 records.
+	if w, err := j.write(t.Context(), source); err != nil || w.records != 1003 || w.batches != 4*13 {
+		t.Fatalf("wrote %v, %v", w, err)
 	}
 	for _, tt := range []struct {
 		name   string
