@@ -115,10 +115,10 @@ func inOrder(syncs map[stream.Partition]Sync) []Sync {
 	return list
 }
 
-// Due takes pending syncs to be sent, at most max of them and no more than may be in flight. Each one taken is in
+// Due takes pending syncs to be sent, at most limit of them and no more than may be in flight. Each one taken is in
 // flight until Done is told of it.
-func (w *Writer) Due(max int) []Sync {
-	n := min(max, maxInFlight-w.inFlight, len(w.queue))
+func (w *Writer) Due(limit int) []Sync {
+	n := min(limit, maxInFlight-w.inFlight, len(w.queue))
 	if n <= 0 {
 		return nil
 	}

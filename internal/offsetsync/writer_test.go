@@ -229,7 +229,7 @@ func (o *oracle) record(p stream.Partition, up stream.Upstream, down stream.Down
 }
 
 func TestRunsEqualRecords(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(600) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		lag := []int64{0, 1, 2, 7, 50, 100}[rnd.IntN(6)]
 		w := NewWriter(lag)

@@ -58,7 +58,7 @@ func (s *scene) play(interval, length time.Duration) []string {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- NewEmitter(s, flow, interval, s.report).Run(ctx) }()
-		time.Sleep(length) // of the fake clock
+		<-time.After(length) // of the fake clock
 		synctest.Wait()
 		stop()
 		stopped := time.Now()

@@ -14,7 +14,7 @@ type Log interface {
 	// ReadAll calls each for every record from the beginning of all partitions to what was their end when the call
 	// began, in offset order within a partition, never concurrently; with committed it leaves out records of open and
 	// aborted transactions. It stops at the first error that each returns, and returns that. A topic that does not exist
-	// has no records.
+	// is an error.
 	ReadAll(ctx context.Context, topic string, committed bool, each func(stream.Record) error) error
 	// Append returns nil once all the records are appended with acks=all, each to the partition that it names and in
 	// this order within a partition. A zero Timestamp stands for the time of sending. After an error any of the records

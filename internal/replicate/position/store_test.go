@@ -137,7 +137,7 @@ func TestFlush(t *testing.T) {
 		{"a failed flush is made up for", map[int]int{0: 0}, func(s *Store, _ *fakeLog) error {
 			s.Set(orders, 1)
 			if err := s.Flush(ctx); !errors.Is(err, errDown) {
-				return fmt.Errorf("first flush: %v", err)
+				return fmt.Errorf("first flush: %w", err)
 			}
 			return s.Flush(ctx)
 		}, []int{1, 1}},
@@ -146,7 +146,7 @@ func TestFlush(t *testing.T) {
 			err := s.Flush(ctx)
 			s.Set(orders, 2)
 			if err := s.Flush(ctx); !errors.Is(err, errDown) {
-				return fmt.Errorf("second flush: %v", err)
+				return fmt.Errorf("second flush: %w", err)
 			}
 			s.Set(orders, 1)
 			return errors.Join(err, s.Flush(ctx))
@@ -156,7 +156,7 @@ func TestFlush(t *testing.T) {
 				s.Set(part("orders", n), 1)
 			}
 			if err := s.Flush(ctx); !errors.Is(err, errDown) {
-				return fmt.Errorf("first flush: %v", err)
+				return fmt.Errorf("first flush: %w", err)
 			}
 			return s.Flush(ctx)
 		}, []int{500, 500, 500, 200}},

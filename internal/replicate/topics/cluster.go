@@ -12,16 +12,16 @@ import (
 type Cluster interface {
 	// Topics lists every topic of the cluster with its partitions, or fails: a topic that is left out counts as deleted.
 	Topics(ctx context.Context) ([]stream.Topic, error)
-	// Configs tells all configs of topics, defaults included. A topic that does not exist or may not be described is
-	// missing in the answer.
+	// Configs tells all configs of topics, defaults included. A topic that does not exist is left out. Where others cannot
+	// be described the error says why, beside the answers for the rest.
 	Configs(ctx context.Context, topics []string) (map[string][]stream.ConfigEntry, error)
-	// CreateTopics tells, by name, what the cluster answered; nil means that the topic exists, created now or before. The
-	// error is one of the request as a whole.
+	// CreateTopics tells, by name, what the cluster answered; nil means that the topic exists, created now or before. With
+	// an error, topics may be left without an answer.
 	CreateTopics(ctx context.Context, topics []stream.NewTopic) (map[string]error, error)
-	// CreatePartitions raises the number of partitions of a topic to total.
+	// CreatePartitions raises the number of partitions of a topic to total; one that has as many stays as it is.
 	CreatePartitions(ctx context.Context, topic string, total int32) error
-	// AlterConfigs changes configs incrementally and tells, by topic, what the cluster answered. The error is one of the
-	// request as a whole.
+	// AlterConfigs changes configs incrementally, all changes of a topic or none, and tells, by topic, what the cluster
+	// answered. With an error, topics may be left without an answer.
 	AlterConfigs(ctx context.Context, changes map[string][]stream.ConfigChange) (map[string]error, error)
 }
 
@@ -67,8 +67,7 @@ func EnsureCompacted(ctx context.Context, c Cluster, name string, partitions int
 	if err == nil {
 		err = answers[name]
 	}
-	switch code, _ := stream.CodeOf(err); code {
-	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization, codeUnsupportedVersion:
+	if code, _ := stream.CodeOf(err); unauthorized(err) || code == codeUnsupportedVersion {
 		return partitions, nil
 	}
 	if err != nil {

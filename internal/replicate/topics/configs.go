@@ -18,13 +18,13 @@ func (k *Keeper) SyncConfigs(ctx context.Context) error {
 	if len(existing) == 0 {
 		return nil
 	}
-	source, err := k.source.Configs(ctx, names(existing, sourceName))
+	source, err := k.describe(ctx, k.source, k.flow.Source, names(existing, sourceName))
 	if err != nil {
-		return fmt.Errorf("describe configs of topics of %s: %w", k.flow.Source, err)
+		return err
 	}
-	target, err := k.target.Configs(ctx, names(existing, remoteName))
+	target, err := k.describe(ctx, k.target, k.flow.Target, names(existing, remoteName))
 	if err != nil {
-		return fmt.Errorf("describe configs of topics of %s: %w", k.flow.Target, err)
+		return err
 	}
 	for _, t := range existing {
 		if limit, ok := limitIn(target[t.Remote.Name]); ok {
@@ -38,33 +38,41 @@ func (k *Keeper) SyncConfigs(ctx context.Context) error {
 	return nil
 }
 
-// plan lists the changes by remote topic, and reports what cannot be compared or carried.
+// describe asks a cluster for configs. That some topics cannot be described is reported; that none can is an error.
+func (k *Keeper) describe(ctx context.Context, c Cluster, alias string, topics []string) (map[string][]stream.ConfigEntry, error) {
+	configs, err := c.Configs(ctx, topics)
+	if err != nil && len(configs) == 0 {
+		return nil, fmt.Errorf("describe configs of topics of %s: %w", alias, err)
+	}
+	k.news.unread(ctx, trouble{what: "sync, read " + alias}, stream.Warn,
+		"topic configs not synced: configs of topics of "+alias+" cannot be read", topics, configs, err)
+	return configs, nil
+}
+
+// plan lists the changes by remote topic, and reports what cannot be carried. Topics that are not described on both sides
+// are passed over: they were deleted since the refresh, or their trouble is told.
 func (k *Keeper) plan(
 	ctx context.Context, existing []Topic, source, target map[string][]stream.ConfigEntry,
 ) map[string][]stream.ConfigChange {
 	plan := map[string][]stream.ConfigChange{}
 	for _, t := range existing {
-		fields := []stream.Field{stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name)}
 		from, readable := source[t.Source.Name]
 		to, described := target[t.Remote.Name]
-		unread, unknown := trouble{"read configs", t.Source.Name}, trouble{"unknown configs", t.Source.Name}
 		if !readable || !described {
-			k.news.trouble(ctx, unread, stream.Warn,
-				"topic configs not synced: they cannot be read; allow DescribeConfigs on both topics", nil, fields...)
 			continue
 		}
-		k.news.over(unread)
 		changes, strangers := configChanges(k.rules, from, to)
-		if len(strangers) > 0 {
-			k.news.trouble(ctx, unknown, stream.Warn,
-				"topic configs not synced: the target does not know them; list them in config.properties.exclude", nil,
-				append(fields, stream.F("configs", strings.Join(strangers, " ")))...)
-		} else {
-			k.news.over(unknown)
-		}
 		if len(changes) > 0 {
 			plan[t.Remote.Name] = changes
 		}
+		unknown := trouble{"unknown configs", t.Source.Name}
+		if len(strangers) == 0 {
+			k.news.over(unknown)
+			continue
+		}
+		k.news.trouble(ctx, unknown, stream.Warn,
+			"topic configs not synced: the target does not know them; list them in config.properties.exclude", nil,
+			stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name), stream.F("configs", strings.Join(strangers, " ")))
 	}
 	return plan
 }
@@ -75,18 +83,16 @@ func (k *Keeper) alter(ctx context.Context, existing []Topic, plan map[string][]
 		return nil
 	}
 	answers, err := k.target.AlterConfigs(ctx, plan)
-	if err != nil {
-		return fmt.Errorf("alter configs of topics of %s: %w", k.flow.Target, err)
-	}
 	for _, t := range existing {
-		changes, planned := plan[t.Remote.Name]
-		if !planned {
+		answer, answered := answers[t.Remote.Name]
+		if !answered {
 			continue
 		}
-		fields := []stream.Field{stream.F("remote", t.Remote.Name), stream.F("configs", describe(changes))}
+		changes := plan[t.Remote.Name]
+		fields := []stream.Field{stream.F("remote", t.Remote.Name), stream.F("configs", inWords(changes))}
 		what := trouble{"alter", t.Source.Name}
-		if err := answers[t.Remote.Name]; err != nil {
-			k.news.trouble(ctx, what, stream.Error, "configs of remote topic not changed; "+alterAdvice(err), err, fields...)
+		if answer != nil {
+			k.news.trouble(ctx, what, stream.Error, "configs of remote topic not changed; "+alterAdvice(answer), answer, fields...)
 			continue
 		}
 		k.news.over(what)
@@ -95,11 +101,14 @@ func (k *Keeper) alter(ctx context.Context, existing []Topic, plan map[string][]
 			delete(k.limits, t.Remote.Name)
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("alter configs of topics of %s: %w", k.flow.Target, err)
+	}
 	return nil
 }
 
-// describe writes changes as one reads them: "retention.ms=1000 -cleanup.policy".
-func describe(changes []stream.ConfigChange) string {
+// inWords writes changes as one reads them: "retention.ms=1000 -cleanup.policy".
+func inWords(changes []stream.ConfigChange) string {
 	words := make([]string, len(changes))
 	for i, c := range changes {
 		words[i] = c.Name + "=" + c.Value

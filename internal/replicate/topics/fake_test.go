@@ -2,6 +2,7 @@ package topics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,11 +25,14 @@ type fakeCluster struct {
 	lag     int                  // so many listings after a change still show the state before it
 	shown   []stream.Topic       // that state
 	down    map[string]error     // requests that fail as a whole
+	cut     int                  // the connection breaks after so many topics of a request; 0 for never
 	refused map[string]error     // topics that may not be created, widened or altered
 	hidden  map[string]bool      // topics that may not be described
 	between func(request string) // runs before a request is worked off
 	log     []string             // the requests that change something
 }
+
+var denied = &stream.BrokerError{Code: stream.CodeTopicAuthorization, Name: "TOPIC_AUTHORIZATION_FAILED"}
 
 type fakeTopic struct {
 	id         byte
@@ -96,12 +100,17 @@ func (c *fakeCluster) Configs(_ context.Context, topics []string) (map[string][]
 		return nil, err
 	}
 	all := map[string][]stream.ConfigEntry{}
+	var refused []error
 	for _, name := range topics {
-		if t := c.topics[name]; t != nil && !c.hidden[name] {
+		t := c.topics[name]
+		switch {
+		case c.hidden[name]:
+			refused = append(refused, fmt.Errorf("describe %s: %w", name, denied))
+		case t != nil:
 			all[name] = c.entries(t)
 		}
 	}
-	return all, nil
+	return all, errors.Join(refused...)
 }
 
 func (c *fakeCluster) entries(t *fakeTopic) []stream.ConfigEntry {
@@ -127,7 +136,10 @@ func (c *fakeCluster) CreateTopics(_ context.Context, topics []stream.NewTopic) 
 		return nil, err
 	}
 	answers := map[string]error{}
-	for _, n := range topics {
+	for i, n := range topics {
+		if c.cut > 0 && i == c.cut {
+			return answers, errors.New("connection lost")
+		}
 		answers[n.Name] = c.create(n)
 	}
 	return answers, nil
@@ -169,7 +181,7 @@ func (c *fakeCluster) CreatePartitions(_ context.Context, topic string, total in
 		return &stream.BrokerError{Code: stream.CodeUnknownTopicOrPartition, Name: "UNKNOWN_TOPIC_OR_PARTITION"}
 	}
 	if total <= t.partitions {
-		return &stream.BrokerError{Code: codeInvalidPartitions, Name: "INVALID_PARTITIONS"}
+		return nil
 	}
 	c.change(fmt.Sprintf("widen %s %d", topic, total))
 	t.partitions = total
@@ -181,7 +193,10 @@ func (c *fakeCluster) AlterConfigs(_ context.Context, changes map[string][]strea
 		return nil, err
 	}
 	answers := map[string]error{}
-	for _, topic := range slices.Sorted(maps.Keys(changes)) {
+	for i, topic := range slices.Sorted(maps.Keys(changes)) {
+		if c.cut > 0 && i == c.cut {
+			return answers, errors.New("connection lost")
+		}
 		answers[topic] = c.alter(topic, changes[topic])
 	}
 	return answers, nil
@@ -203,7 +218,7 @@ func (c *fakeCluster) alter(topic string, changes []stream.ConfigChange) error {
 			c.topics[topic].configs[change.Name] = change.Value
 		}
 	}
-	c.log = append(c.log, fmt.Sprintf("alter %s %s", topic, describe(changes)))
+	c.log = append(c.log, fmt.Sprintf("alter %s %s", topic, inWords(changes)))
 	return nil
 }
 

@@ -81,34 +81,29 @@ func (k *Keeper) create(ctx context.Context, missing []Topic, want map[string]in
 	if len(missing) == 0 {
 		return
 	}
-	configs, err := k.source.Configs(ctx, names(missing, sourceName))
-	if err != nil {
-		k.news.trouble(ctx, trouble{what: "create"}, stream.Error,
-			"remote topics not created: configs of the source topics cannot be read", err, stream.F("topics", len(missing)))
-		return
-	}
+	ask := names(missing, sourceName)
+	configs, err := k.source.Configs(ctx, ask)
+	k.news.unread(ctx, trouble{what: "create, read"}, stream.Error,
+		"remote topics not created: configs of their source topics cannot be read", ask, configs, err)
 	var creates []stream.NewTopic
 	for _, t := range missing {
 		if entries, ok := configs[t.Source.Name]; ok {
 			creates = append(creates, newTopic(k.rules, t, entries))
-			continue
 		}
-		k.news.trouble(ctx, trouble{"create", t.Source.Name}, stream.Error,
-			"remote topic not created: configs of the source topic cannot be read; allow DescribeConfigs on it", nil,
-			stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name))
 	}
 	if len(creates) == 0 {
 		return
 	}
 	answers, err := k.target.CreateTopics(ctx, creates)
 	if err != nil {
-		k.news.trouble(ctx, trouble{what: "create"}, stream.Error, "remote topics not created", err, stream.F("topics", len(creates)))
-		return
+		k.news.trouble(ctx, trouble{what: "create"}, stream.Error, "remote topics not created; the next refresh tries again", err,
+			stream.F("topics", len(creates)-len(answers)))
+	} else {
+		k.news.over(trouble{what: "create"})
 	}
-	k.news.over(trouble{what: "create"})
 	for _, t := range missing {
-		if _, asked := configs[t.Source.Name]; asked {
-			k.created(ctx, t, answers[t.Remote.Name], want)
+		if answer, ok := answers[t.Remote.Name]; ok {
+			k.created(ctx, t, answer, want)
 		}
 	}
 }
@@ -116,9 +111,8 @@ func (k *Keeper) create(ctx context.Context, missing []Topic, want map[string]in
 func (k *Keeper) created(ctx context.Context, t Topic, err error, want map[string]int32) {
 	fields := []stream.Field{stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name),
 		stream.F("partitions", t.Source.Partitions), stream.F("replication.factor", k.rules.Factor)}
-	what := trouble{"create", t.Source.Name}
 	if err != nil {
-		k.news.trouble(ctx, what, stream.Error, "remote topic not created; "+createAdvice(err, k.flow), err, fields...)
+		k.news.trouble(ctx, trouble{"create", t.Source.Name}, stream.Error, "remote topic not created; "+createAdvice(err, k.flow), err, fields...)
 		return
 	}
 	k.news.tell(stream.Info, "created remote topic", fields...)
@@ -130,18 +124,13 @@ func (k *Keeper) widen(ctx context.Context, narrow []Topic, want map[string]int3
 	for _, t := range narrow {
 		fields := []stream.Field{stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name),
 			stream.F("from", t.Remote.Partitions), stream.F("to", t.Source.Partitions)}
-		what := trouble{"widen", t.Source.Name}
-		err := k.target.CreatePartitions(ctx, t.Remote.Name, t.Source.Partitions)
-		switch code, _ := stream.CodeOf(err); {
-		case err == nil:
-			k.news.tell(stream.Info, "widened remote topic", fields...)
-			want[t.Remote.Name] = t.Source.Partitions
-		case code == codeInvalidPartitions: // someone else widened it meanwhile
-			want[t.Remote.Name] = t.Source.Partitions
-		default:
-			k.news.trouble(ctx, what, stream.Error,
+		if err := k.target.CreatePartitions(ctx, t.Remote.Name, t.Source.Partitions); err != nil {
+			k.news.trouble(ctx, trouble{"widen", t.Source.Name}, stream.Error,
 				"remote topic not widened; its new partitions are not replicated; allow Alter on it, or add them by hand", err, fields...)
+			continue
 		}
+		k.news.tell(stream.Info, "widened remote topic", fields...)
+		want[t.Remote.Name] = t.Source.Partitions
 	}
 }
 
@@ -174,13 +163,8 @@ func (k *Keeper) readLimits(ctx context.Context) {
 		return
 	}
 	configs, err := k.target.Configs(ctx, ask)
-	what := trouble{what: "limits"}
-	if err != nil {
-		k.news.trouble(ctx, what, stream.Warn,
-			"configs of remote topics cannot be read; max.message.bytes is taken to be the default", err)
-		return
-	}
-	k.news.over(what)
+	k.news.unread(ctx, trouble{what: "limits"}, stream.Warn,
+		"max.message.bytes of remote topics cannot be read, and is taken to be the default", ask, configs, err)
 	for _, name := range ask {
 		if limit, ok := limitIn(configs[name]); ok {
 			k.limits[name] = limit

@@ -68,7 +68,7 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 				"info widened remote topic topic=orders remote=A.orders from=4 to=6"}},
 		{"more partitions, and no right to add them: the old ones go on", func(w *world) {
 			w.source.topics["orders"].partitions = 6
-			w.target.refused["A.orders"] = &stream.BrokerError{Code: stream.CodeTopicAuthorization, Name: "TOPIC_AUTHORIZATION_FAILED"}
+			w.target.refused["A.orders"] = denied
 		}, []string{"orders/6 A.orders/4 waits 1048588"}, nil,
 			[]string{"info source topic has more partitions topic=orders from=4 to=6",
 				"error remote topic not widened; its new partitions are not replicated; allow Alter on it, or add them by hand topic=orders remote=A.orders from=4 to=6 error=TOPIC_AUTHORIZATION_FAILED"}},
@@ -80,7 +80,8 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 				}
 			}
 		}, []string{"orders/6 A.orders/8 ready 1048588"}, nil,
-			[]string{"info source topic has more partitions topic=orders from=4 to=6"}},
+			[]string{"info source topic has more partitions topic=orders from=4 to=6",
+				"info widened remote topic topic=orders remote=A.orders from=4 to=6"}},
 		{"the copy deleted: made again", func(w *world) { delete(w.target.topics, "A.orders") },
 			[]string{orders}, []string{"create A.orders 4"},
 			[]string{"warn remote topic deleted topic=orders remote=A.orders",
@@ -105,7 +106,7 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 			w.source.hidden["dark"] = true
 		}, []string{"carts/3 A.carts/3 ready 1048588", "dark/3 A.dark/0 waits 0", orders}, []string{"create A.carts 3"},
 			[]string{"info found a new source topic topic=carts partitions=3", "info found a new source topic topic=dark partitions=3",
-				"error remote topic not created: configs of the source topic cannot be read; allow DescribeConfigs on it topic=dark remote=A.dark",
+				"error remote topics not created: configs of their source topics cannot be read; allow DescribeConfigs on them topics=dark error=describe dark: TOPIC_AUTHORIZATION_FAILED",
 				"info created remote topic topic=carts remote=A.carts partitions=3 replication.factor=2"}},
 		{"a new topic that the target refuses: the others are made", func(w *world) {
 			w.source.put("carts", 3)
@@ -120,19 +121,30 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 			w.source.down["Configs"] = errors.New("timed out")
 		}, []string{"carts/3 A.carts/0 waits 0", orders}, nil,
 			[]string{"info found a new source topic topic=carts partitions=3",
-				"error remote topics not created: configs of the source topics cannot be read topics=1 error=timed out"}},
+				"error remote topics not created: configs of their source topics cannot be read topics=carts error=timed out"}},
+		{"a new topic that is deleted again before it is described", func(w *world) {
+			w.source.put("carts", 3)
+			w.source.between = func(request string) {
+				switch request {
+				case "Topics":
+					w.source.topics["carts"] = &fakeTopic{id: 99, partitions: 3}
+				case "Configs":
+					delete(w.source.topics, "carts")
+				}
+			}
+		}, []string{"carts/3 A.carts/0 waits 0", orders}, nil, []string{"info found a new source topic topic=carts partitions=3"}},
 		{"a new topic while the target creates none", func(w *world) {
 			w.source.put("carts", 3)
 			w.target.down["CreateTopics"] = errors.New("timed out")
 		}, []string{"carts/3 A.carts/0 waits 0", orders}, nil,
-			[]string{"info found a new source topic topic=carts partitions=3", "error remote topics not created topics=1 error=timed out"}},
+			[]string{"info found a new source topic topic=carts partitions=3", "error remote topics not created; the next refresh tries again topics=1 error=timed out"}},
 		{"a new topic while the target tells no configs: ready, with an unknown limit", func(w *world) {
 			w.source.put("carts", 3)
 			w.target.down["Configs"] = errors.New("timed out")
 		}, []string{"carts/3 A.carts/3 ready 0", orders}, []string{"create A.carts 3"},
 			[]string{"info found a new source topic topic=carts partitions=3",
 				"info created remote topic topic=carts remote=A.carts partitions=3 replication.factor=2",
-				"warn configs of remote topics cannot be read; max.message.bytes is taken to be the default error=timed out"}},
+				"warn max.message.bytes of remote topics cannot be read, and is taken to be the default topics=A.carts error=timed out"}},
 	} {
 		t.Run(c.story, func(t *testing.T) {
 			w := newWorld(t, rules())
@@ -197,7 +209,9 @@ func TestWhatFailsBecauseWeStopIsNoNews(t *testing.T) {
 			stop()
 		}
 	}
-	w.keeper.Refresh(ctx)
+	if _, err := w.keeper.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
 	expect(t, "events", w.news(), "info found topics to replicate topics=1")
 }
 
@@ -214,6 +228,28 @@ func TestTroubleOfADeletedTopicIsForgotten(t *testing.T) {
 	w.refresh()
 	expect(t, "events of the topic that came back", w.news(), "info found a new source topic topic=carts partitions=1",
 		"error remote topic not created; the next refresh tries again topic=carts remote=A.carts partitions=1 replication.factor=2 error=no")
+}
+
+func TestConnectionThatBreaksHalfWay(t *testing.T) {
+	w := newWorld(t, rules())
+	w.source.put("carts", 1)
+	w.source.put("orders", 1)
+	w.target.cut = 1
+	expect(t, "snapshot", w.refresh(), "carts/1 A.carts/1 ready 1048588", "orders/1 A.orders/0 waits 0")
+	expect(t, "events", w.news(), "info found topics to replicate topics=2",
+		"error remote topics not created; the next refresh tries again topics=1 error=connection lost",
+		"info created remote topic topic=carts remote=A.carts partitions=1 replication.factor=2")
+	expect(t, "snapshot", w.refresh(), "carts/1 A.carts/1 ready 1048588", "orders/1 A.orders/1 ready 1048588")
+	expect(t, "events", w.news(), "info created remote topic topic=orders remote=A.orders partitions=1 replication.factor=2")
+
+	w.source.dynamic["retention.ms"] = "5"
+	if err := w.keeper.SyncConfigs(t.Context()); err == nil || err.Error() != "alter configs of topics of B: connection lost" {
+		t.Errorf("error %v", err)
+	}
+	expect(t, "events", w.news(), "info changed configs of remote topic remote=A.carts configs=retention.ms=5")
+	w.target.cut = 0
+	w.sync()
+	expect(t, "events", w.news(), "info changed configs of remote topic remote=A.orders configs=retention.ms=5")
 }
 
 func TestNothingMatches(t *testing.T) {
@@ -308,7 +344,6 @@ func TestRefreshFailsWhenAClusterCannotBeListed(t *testing.T) {
 }
 
 func TestEnsureCompacted(t *testing.T) {
-	authorization := &stream.BrokerError{Code: stream.CodeTopicAuthorization, Name: "TOPIC_AUTHORIZATION_FAILED"}
 	for _, c := range []struct {
 		story  string
 		before func(c *fakeCluster)
@@ -326,8 +361,8 @@ func TestEnsureCompacted(t *testing.T) {
 				}
 			}
 		}, factor: 3, want: 7},
-		{story: "no right to create: taken to be there", before: func(c *fakeCluster) { c.refused["mm2-offsets.A.internal"] = authorization }, factor: 3, want: 25},
-		{story: "no right for the request as a whole", before: func(c *fakeCluster) { c.down["CreateTopics"] = authorization }, factor: 3, want: 25},
+		{story: "no right to create: taken to be there", before: func(c *fakeCluster) { c.refused["mm2-offsets.A.internal"] = denied }, factor: 3, want: 25},
+		{story: "no right for the request as a whole", before: func(c *fakeCluster) { c.down["CreateTopics"] = denied }, factor: 3, want: 25},
 		{story: "too few brokers", before: func(c *fakeCluster) {}, factor: 4,
 			bad: "create internal topic mm2-offsets.A.internal with replication factor 4: INVALID_REPLICATION_FACTOR: only 3 broker(s) are registered"},
 		{story: "no answer", before: func(c *fakeCluster) { c.down["Topics"] = errors.New("down") }, bad: "look for internal topic mm2-offsets.A.internal: down"},

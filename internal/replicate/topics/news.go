@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"tandem/internal/stream"
 )
@@ -12,7 +14,6 @@ import (
 const (
 	codeInvalidTopic             stream.Code = 17
 	codeUnsupportedVersion       stream.Code = 35
-	codeInvalidPartitions        stream.Code = 37
 	codeInvalidReplicationFactor stream.Code = 38
 	codeInvalidConfig            stream.Code = 40
 )
@@ -52,10 +53,28 @@ func (n *news) trouble(ctx context.Context, t trouble, s stream.Severity, messag
 
 func (n *news) over(t trouble) { delete(n.told, t) }
 
+// unread tells of the topics whose configs were asked for and not answered, if there was an error; without one they were
+// deleted since they were listed.
+func (n *news) unread(
+	ctx context.Context, t trouble, s stream.Severity, message string,
+	asked []string, got map[string][]stream.ConfigEntry, err error,
+) {
+	if err == nil {
+		n.over(t)
+		return
+	}
+	if unauthorized(err) {
+		message += "; allow DescribeConfigs on them"
+	}
+	without := slices.DeleteFunc(slices.Clone(asked), func(topic string) bool { return got[topic] != nil })
+	n.trouble(ctx, t, s, message, err, stream.F("topics", strings.Join(without, " ")))
+}
+
 // solved ends the troubles that the topics no longer have, whoever helped.
 func (n *news) solved(now []Topic) {
 	if len(missing(now)) == 0 {
 		n.over(trouble{what: "create"})
+		n.over(trouble{what: "create, read"})
 	}
 	for _, t := range now {
 		if t.Remote.Partitions > 0 {
@@ -145,6 +164,11 @@ func anew(old, now stream.Topic) bool {
 	return old.ID != now.ID && old.ID != stream.TopicID{} && now.ID != stream.TopicID{}
 }
 
+func unauthorized(err error) bool {
+	code, _ := stream.CodeOf(err)
+	return code == stream.CodeTopicAuthorization || code == stream.CodeClusterAuthorization
+}
+
 // createAdvice says what to do about a remote topic that the target refuses.
 func createAdvice(err error, flow stream.Flow) string {
 	switch code, _ := stream.CodeOf(err); code {
@@ -159,8 +183,9 @@ func createAdvice(err error, flow stream.Flow) string {
 			" forbids it; change replication.factor or config.properties.exclude to comply"
 	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization:
 		return "allow Create on it, or create it by hand"
+	default:
+		return "the next refresh tries again"
 	}
-	return "the next refresh tries again"
 }
 
 // alterAdvice says what to do about configs that the target refuses.
@@ -170,6 +195,7 @@ func alterAdvice(err error) string {
 		return "list the config in config.properties.exclude"
 	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization:
 		return "allow AlterConfigs on it"
+	default:
+		return "the next sync tries again"
 	}
-	return "the next sync tries again"
 }

@@ -97,7 +97,7 @@ func TestConfigChanges(t *testing.T) {
 			r := rules()
 			r.SourceDefaults = c.defaults
 			changes, unknown := configChanges(r, []stream.ConfigEntry{c.source}, c.target)
-			if got := describe(changes); got != c.want || !slices.Equal(unknown, c.unknown) {
+			if got := inWords(changes); got != c.want || !slices.Equal(unknown, c.unknown) {
 				t.Errorf("changes %q, unknown %q; want %q, %q", got, unknown, c.want, c.unknown)
 			}
 		})
@@ -153,7 +153,7 @@ func TestFewerChangesSameResultAsMM2(t *testing.T) {
 			t.Fatalf("seed %d: %v, MM2 leaves %v", seed, ours.topics["t"].configs, mm2.topics["t"].configs)
 		}
 		if again := changes(); len(again) > 0 {
-			t.Fatalf("seed %d: a second look finds %s", seed, describe(again))
+			t.Fatalf("seed %d: a second look finds %s", seed, inWords(again))
 		}
 	}
 }
