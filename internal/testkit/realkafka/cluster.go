@@ -82,9 +82,11 @@ func (k installation) start(dir string, o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
 	c := &Cluster{kafka: k, options: o, lease: lease}
+	id := newClusterID()
 	for i := range o.Brokers {
 		c.nodes = append(c.nodes, node{
 			id:             i + 1,
+			cluster:        id,
 			dir:            filepath.Join(dir, fmt.Sprintf("broker-%d", i)),
 			controllerPort: lease.ports[3*i],
 			clientPort:     lease.ports[3*i+1],

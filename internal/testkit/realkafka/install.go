@@ -118,7 +118,7 @@ func (k installation) format() error {
 	if err := n.writeProperties(Options{}, []node{n}); err != nil {
 		return err
 	}
-	cmd := exec.Command(k.java, append(k.jvm(toolJVM), "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", n.propertiesFile())...)
+	cmd := exec.Command(k.java, append(k.jvm(toolJVM), "kafka.tools.StorageTool", "format", "-t", templateID, "-c", n.propertiesFile())...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format storage: %w\n%s", err, out)
 	}

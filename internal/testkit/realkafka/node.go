@@ -1,6 +1,8 @@
 package realkafka
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"os"
@@ -11,12 +13,21 @@ import (
 	"tandem/internal/testkit/proc"
 )
 
-// clusterID is the same for all: nothing compares the ids of two clusters.
-const clusterID = "AAAAAAAAQACAAAAAAAAAAA"
+// templateID is the cluster id of the storage that is formatted once; each cluster then gets an id of its own.
+const templateID = "AAAAAAAAQACAAAAAAAAAAA"
+
+// newClusterID is a random UUID as Kafka writes one.
+func newClusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
 
 // node is one process that is both broker and controller.
 type node struct {
-	id             int // Kafka's node.id: 1 for broker 0
+	id             int    // Kafka's node.id: 1 for broker 0
+	cluster        string // cluster.id
 	dir            string
 	controllerPort int
 	clientPort     int
@@ -123,6 +134,6 @@ func (n *node) formatLogDir(k installation) error {
 		return err
 	}
 	// The directory id is a base64 UUID; it must differ between nodes and not be one of the first hundred, which are reserved.
-	meta := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%cAAAAAAAQACAAAAAAAAAAA\n", clusterID, n.id, 'A'+n.id)
+	meta := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%cAAAAAAAQACAAAAAAAAAAA\n", n.cluster, n.id, 'A'+n.id)
 	return os.WriteFile(filepath.Join(n.logDir(), "meta.properties"), []byte(meta), 0o644)
 }
