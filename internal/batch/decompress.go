@@ -87,9 +87,9 @@ func (c *codecs) decompressSnappy(dst, src []byte) ([]byte, error) {
 		if len(src) < 4 {
 			return dst, io.ErrUnexpectedEOF
 		}
-		n := int64(int32(binary.BigEndian.Uint32(src)))
+		n := int64(binary.BigEndian.Uint32(src))
 		src = src[4:]
-		if n < 0 || n > int64(len(src)) {
+		if n > int64(len(src)) {
 			return dst, io.ErrUnexpectedEOF
 		}
 		var err error

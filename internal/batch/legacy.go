@@ -172,15 +172,18 @@ func innerShift(plain []byte, v View, outer legacy) (int64, error) {
 	return v.base - lastInner, nil
 }
 
-// cutMessage splits off the first message of a wrapper's content; nil at its end. Kafka's reader takes an incomplete
-// message for the end too.
+// cutMessage splits off the first message of a wrapper's content; nil at its end. As in Kafka's reader an incomplete
+// message is the end too, but one whose size field is impossible is not: parseLegacy refuses what is returned for it.
 func cutMessage(b []byte) (msg, rest []byte) {
 	if len(b) < logOverhead {
 		return nil, nil
 	}
-	end := logOverhead + int64(int32(binary.BigEndian.Uint32(b[atLength:])))
-	if end < logOverhead || end > int64(len(b)) {
+	size := int64(int32(binary.BigEndian.Uint32(b[atLength:])))
+	if size < minLegacy {
+		return b[:logOverhead], nil
+	}
+	if logOverhead+size > int64(len(b)) {
 		return nil, nil
 	}
-	return b[:end], b[end:]
+	return b[:logOverhead+size], b[logOverhead+size:]
 }

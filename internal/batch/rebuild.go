@@ -125,7 +125,6 @@ func (s *Shaper) alone(dst []byte, v View, set *recordSet, from int64, lim Limit
 			return Shaped{}, 0, err
 		}
 		if len(raw) <= lim.Max {
-			s.loaded = idOf(v)
 			return s.shaped(raw, &g, v, lim), g.used, nil
 		}
 		smallest = min(smallest, len(raw))
