@@ -98,3 +98,12 @@ func leader(t *testing.T, c *Cluster, topic string) int {
 	}
 	return int(response.Topics[0].Partitions[0].Leader) - 1
 }
+
+func clusterID(t *testing.T, c *Cluster) string {
+	t.Helper()
+	response, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), newClient(t, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *response.ClusterID
+}
