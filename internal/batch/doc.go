@@ -35,6 +35,9 @@
 // and counts the timestamp deltas from there, so timestamps read the same with the bit cleared; left set, a broker may
 // keep it and the target's cleaner would drop tombstones at the source's time. Stamp clears it.
 //
+// A stamped batch is the fetched bytes, and Stamp writes into them: who needs them as they were fetched (the archive does)
+// takes them before. A View goes on naming its source offsets after that.
+//
 // Not guaranteed: the CRC is checked by Verify alone, and Shape trusts that the caller did. Records that are copied are
 // framed, not understood: a record whose key length lies about its bytes passes through and is left to the broker. A
 // stamped batch is not decoded, so offset deltas that contradict its header are left to the broker too. Batch

@@ -80,7 +80,8 @@ type Shaper struct {
 // keepScratch is the most memory that each scratch buffer keeps when its work is done.
 const keepScratch = 32 << 20
 
-// NewShaper makes a Shaper. Codec state is made when first needed.
+// NewShaper makes a Shaper. Codec state is made when first needed. One for each goroutine that shapes is meant, not one
+// for each partition: besides its scratch it holds on to the view that it read last.
 func NewShaper() *Shaper { return &Shaper{codecs: codecs{most: maxDecompressed}} }
 
 // Shape makes one batch from the front of views, in order: the cheapest correct form. The views are data batches of one
@@ -88,7 +89,7 @@ func NewShaper() *Shaper { return &Shaper{codecs: codecs{most: maxDecompressed}}
 // is split, call again with it first and from = Next. A batch without records at or above from is consumed with
 // Records 0.
 //
-// The result may alias dst, which is grown when short; FormStamp aliases views[0] itself. codec is the compression of
+// The result may alias dst, which is grown when short and must not overlap the views; FormStamp aliases views[0] itself. codec is the compression of
 // rebuilt batches (KeepCodec: that of views[0]); one that compression would make larger stays uncompressed.
 //
 // The error is a *TooLargeError, or wraps ErrCorrupt; nothing is consumed then.
