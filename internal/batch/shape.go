@@ -89,8 +89,9 @@ func NewShaper() *Shaper { return &Shaper{codecs: codecs{most: maxDecompressed}}
 // is split, call again with it first and from = Next. A batch without records at or above from is consumed with
 // Records 0.
 //
-// The result may alias dst, which is grown when short and must not overlap the views; FormStamp aliases views[0] itself. codec is the compression of
-// rebuilt batches (KeepCodec: that of views[0]); one that compression would make larger stays uncompressed.
+// The result may alias dst, which is grown when short and must not overlap the views; FormStamp aliases views[0] itself.
+// codec is the compression of rebuilt batches (KeepCodec: that of views[0]); one that compression would make larger stays
+// uncompressed, and one record that fits only compressed is compressed whatever codec says.
 //
 // The error is a *TooLargeError, or wraps ErrCorrupt; nothing is consumed then.
 func (s *Shaper) Shape(dst []byte, views []View, from int64, lim Limits, codec Codec) (out Shaped, used int, err error) {
