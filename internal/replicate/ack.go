@@ -56,7 +56,7 @@ func (p *Pipe) advance(part *partition) {
 		s := part.inFlight[0]
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
-		part.acked, part.lastAck = s.next, time.Now()
+		part.acked, part.lastAck, part.failed = s.next, time.Now(), ""
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		if !part.gone {
 			p.acknowledge(part, s)

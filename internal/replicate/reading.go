@@ -143,7 +143,6 @@ func (p *Pipe) start(r resumed) {
 			continue
 		}
 		s := r.starts[part.Source]
-		part.failed = ""
 		part.phase, part.ran = running, true
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.skip, part.sequence, part.flushed = s.Skip, s.Sequence, s.Sequence

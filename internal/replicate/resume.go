@@ -131,11 +131,12 @@ const (
 // place is where a partition goes on by what is known of it; from nowhere, only the sequence counts.
 func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, origin) {
 	at, known := q.Last, q.Ran
+	last, noted := r.Memory.Position(q.Source)
 	if !known {
 		var topic stream.TopicID
 		at, topic, known = r.Memory.Anchor(q.Remote)
 		if known && topic != q.Topic && topic != (stream.TopicID{}) && q.Topic != (stream.TopicID{}) {
-			known = false // it was noted for a topic that has been deleted since
+			known, noted = false, false // both speak of a topic that has been deleted since
 		}
 	}
 	at.Skip = 0
@@ -146,7 +147,6 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, orig
 		}
 		at.Sequence = next
 	}
-	last, noted := r.Memory.Position(q.Source)
 	if noted && !q.Ran && (!known || last+1 > at.Next+stream.Upstream(at.Skip)) {
 		// Either there is no anchor, or MM2 has run since it was written and is further.
 		at.Next, at.Skip = last+1, 0
