@@ -93,7 +93,7 @@ func ask[T any](ctx context.Context, a *Admin, to route, request func(*sarama.Br
 				_ = b.Close() // a connection that failed once fails for ever; the next use opens a new one
 			}
 			if attempt == attempts || !moved && !broken {
-				return none, err
+				return none, inKafkasWords(err)
 			}
 			if attempt > 1 { // the first repetition is free: most often an idle connection was closed
 				if err := wait(ctx, a.client.backoff(attempt-1)); err != nil {
@@ -102,6 +102,15 @@ func ask[T any](ctx context.Context, a *Admin, to route, request func(*sarama.Br
 			}
 		}
 	})
+}
+
+// inKafkasWords turns an error code in sarama's shape into that of this package.
+func inKafkasWords(err error) error {
+	var code sarama.KError
+	if errors.As(err, &code) {
+		return brokerError(int16(code), nil)
+	}
+	return err
 }
 
 // await runs f beside the caller and ends with ctx or with f, whichever is first.

@@ -436,3 +436,22 @@ func TestCallsAtTheSameTime(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// Brokers that have just started have no producer ids to give.
+func TestAppendWaitsForAProducerID(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "log"))
+	asked := 0
+	cluster.ControlKey(kmsg.InitProducerID.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if asked++; asked > 10 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return resp, nil, true
+	})
+	a := adminOf(t, cluster.ListenAddrs()[0], nil)
+	if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{}}); err != nil {
+		t.Error(err)
+	}
+}

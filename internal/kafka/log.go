@@ -49,6 +49,7 @@ func (a *Admin) readClient() (*kgo.Client, error) {
 		if err != nil {
 			return nil, err
 		}
+		opts = append(opts, kgo.RequestRetries(3)) // logReader repeats by its own rules
 		if a.reader, err = kgo.NewClient(opts...); err != nil {
 			a.reader = nil
 			return nil, err
@@ -79,6 +80,9 @@ type extent struct {
 }
 
 func (r *logReader) run(ctx context.Context) error {
+	if err := r.lead(ctx); Classify(err) == Unreachable {
+		return err // not one broker answers: how long to wait for the cluster is the caller's to decide
+	}
 	if err := r.retry(ctx, r.prepare); err != nil {
 		return err
 	}

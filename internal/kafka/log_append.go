@@ -84,13 +84,7 @@ func (p *appender) send(ctx context.Context, topic string, messages []*sarama.Pr
 	p.release(shared, err != nil)
 	var failed sarama.ProducerErrors
 	if errors.As(err, &failed) && len(failed) > 0 {
-		first := failed[0]
-		err = first.Err
-		var code sarama.KError
-		if errors.As(err, &code) {
-			err = brokerError(int16(code), nil)
-		}
-		return fmt.Errorf("partition %d: %w", first.Msg.Partition, err)
+		return fmt.Errorf("partition %d: %w", failed[0].Msg.Partition, inKafkasWords(failed[0].Err))
 	}
 	return err
 }
@@ -105,15 +99,22 @@ func (p *appender) acquire(ctx context.Context, topic string) (*producer, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err // gave up while others tried
 	}
-	made, err := p.make(topic, !p.plain)
-	if !p.plain && errors.Is(err, sarama.ErrClusterAuthorizationFailed) {
-		made, err = p.make(topic, false)
-		p.plain = err == nil
+	deadline := time.Now().Add(p.client.requestTimeout)
+	for n := 1; ; n++ {
+		made, err := p.make(topic, !p.plain)
+		if !p.plain && errors.Is(err, sarama.ErrClusterAuthorizationFailed) {
+			made, err = p.make(topic, false)
+			p.plain = err == nil
+		}
+		if err == nil {
+			return p.lend(made)
+		}
+		// Brokers that have just started give no producer ids yet.
+		pause := p.client.backoff(n)
+		if Classify(err) != Retriable || time.Now().Add(pause).After(deadline) || wait(ctx, pause) != nil {
+			return nil, inKafkasWords(err)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return p.lend(made)
 }
 
 // lend counts a user of the producer in use; made becomes that producer when it is given.
@@ -179,13 +180,17 @@ func (p *appender) make(topic string, idempotent bool) (*producer, error) {
 		return nil, err
 	}
 	conf.Metadata.Full = false // only what is appended to
-	conf.Metadata.Retry.Max = 3
+	// A topic that was just created is not known to every broker at once.
+	conf.Metadata.Retry.Max = 5
+	conf.Metadata.Retry.BackoffFunc = func(n, _ int) time.Duration { return p.client.backoff(n + 1) }
 	conf.Producer.RequiredAcks = sarama.WaitForAll
 	conf.Producer.Timeout = p.client.requestTimeout * 3 / 4
 	conf.Producer.Partitioner = sarama.NewManualPartitioner
 	conf.Producer.Return.Successes = true
 	conf.Producer.Return.Errors = true
-	conf.Producer.Retry.Max = 5
+	// Enough for a new leader to be elected after a broker was killed (broker.session.timeout.ms, 9 s), so that the batch is
+	// repeated by this producer, whose repetition the broker recognises, and not by the caller.
+	conf.Producer.Retry.Max = 20
 	conf.Producer.Retry.BackoffFunc = func(n, _ int) time.Duration { return p.client.backoff(n) }
 	conf.Producer.Transaction.Retry.Max = 3 // also of the request for a producer id
 	conf.Producer.Transaction.Retry.Backoff = p.client.retryBackoff
