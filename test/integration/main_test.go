@@ -1,0 +1,47 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"tandem/internal/testkit/realkafka"
+)
+
+// binary is the program under test.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mirror-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "mirror")
+	args := []string{"build", "-o", binary}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "tandem/cmd/mirror")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build mirror: %v\n%s", err, out)
+		return 1
+	}
+	return realkafka.Main(m)
+}
+
+// brokerConfig lets the log cleaner look every second: tests wait for holes in compacted topics.
+var brokerConfig = map[string]string{"log.cleaner.backoff.ms": "1000"}
+
+// clusters are the two that all tests share.
+func clusters(t *testing.T) (a, b side) {
+	t.Helper()
+	o := realkafka.Options{Config: brokerConfig}
+	return on(t, realkafka.Shared(t, "A", o)), on(t, realkafka.Shared(t, "B", o))
+}
+
+func long() bool { return os.Getenv("TANDEM_LONG") != "" }

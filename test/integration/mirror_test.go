@@ -1,0 +1,153 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tandem/internal/testkit/proc"
+)
+
+const (
+	patience    = 90 * time.Second // after it a condition is taken for one that will never hold
+	pollEvery   = 25 * time.Millisecond
+	stopPromise = 5 * time.Second
+)
+
+// oneBroker is what clusters of one broker need in every file.
+const oneBroker = `
+replication.factor = 1
+heartbeats.topic.replication.factor = 1
+offset-syncs.topic.replication.factor = 1
+checkpoints.topic.replication.factor = 1
+offset.storage.replication.factor = 1
+config.storage.replication.factor = 1
+status.storage.replication.factor = 1
+refresh.topics.interval.seconds = 1
+`
+
+// quiet keeps heartbeats, which all aliases share, out of a test.
+const quiet = `
+emit.heartbeats.enabled = false
+heartbeats.replication.enabled = false
+`
+
+// mirrorProcess is a running mirror.
+type mirrorProcess struct {
+	*proc.Process
+	t       *testing.T
+	logFile string
+}
+
+// propertiesFile writes an mm2.properties file.
+func propertiesFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mm2.properties")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// startMirror runs `mirror FILE ARGS`. It ends with the test, whose failure prints its log.
+func startMirror(t *testing.T, properties string, args ...string) *mirrorProcess {
+	t.Helper()
+	file := propertiesFile(t, properties)
+	logFile := filepath.Join(filepath.Dir(file), "mirror.log")
+	p, err := proc.Start(logFile, binary, append([]string{file}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("log of mirror, pid %d:\n%s", p.PID(), p.LogTail(60))
+		}
+	})
+	return &mirrorProcess{Process: p, t: t, logFile: logFile}
+}
+
+// stop sends SIGTERM and wants exit status 0 within the promised time.
+func (m *mirrorProcess) stop() {
+	m.t.Helper()
+	began := time.Now()
+	if err := m.Stop(stopPromise); err != nil {
+		m.t.Fatalf("stop mirror after %s: %v", time.Since(began), err)
+	}
+}
+
+// line is one line of mirror's log, as JSON gives it.
+type line struct {
+	Level, Msg, Flow, Error string
+	Text                    string `json:"-"` // as written
+}
+
+// lines are the log lines whose text contains all the words.
+func (m *mirrorProcess) lines(words ...string) []line {
+	m.t.Helper()
+	text, err := os.ReadFile(m.logFile)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var found []line
+next:
+	for raw := range bytes.Lines(text) {
+		for _, w := range words {
+			if !bytes.Contains(raw, []byte(w)) {
+				continue next
+			}
+		}
+		l := line{Text: strings.TrimSpace(string(raw))}
+		_ = json.Unmarshal(raw, &l) // the last line, an error, is plain text
+		found = append(found, l)
+	}
+	return found
+}
+
+// waitFor waits for a log line.
+func (m *mirrorProcess) waitFor(words ...string) {
+	m.t.Helper()
+	m.until(fmt.Sprintf("a log line with %q", words), func() error {
+		if len(m.lines(words...)) == 0 {
+			return fmt.Errorf("none yet")
+		}
+		return nil
+	})
+}
+
+// until waits for a condition while mirror runs: should it end, the wait is over at once.
+func (m *mirrorProcess) until(what string, holds func() error) {
+	m.t.Helper()
+	eventually(m.t, what, func() error {
+		err := holds()
+		if ended := m.ExitedWith(); err != nil && ended != nil {
+			m.t.Fatalf("wait for %s: %v", what, ended)
+		}
+		return err
+	})
+}
+
+// eventually waits until the condition holds, and tells why it does not.
+func eventually(t *testing.T, what string, holds func() error) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("wait for %s: %v", what, err)
+		}
+	}
+}
