@@ -79,6 +79,7 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.clusters = append(opts.clusters, args[1:]...) // MM2 separates aliases by blanks
 			return mirror(cmd.Context(), args[0], opts)
 		},
 	}
@@ -91,12 +92,12 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 	return root
 }
 
-func fileArgument(_ *cobra.Command, args []string) error {
-	switch len(args) {
-	case 1:
-		return nil
-	case 0:
+func fileArgument(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
 		return cannotRun{errors.New("which mm2.properties? Usage: mirror FILE [--clusters ALIAS,...]; see mirror --help")}
+	case len(args) > 1 && !cmd.Flags().Changed("clusters"):
+		return cannotRun{fmt.Errorf("one file, not %d: Usage: mirror FILE [--clusters ALIAS,...]; see mirror --help", len(args))}
 	}
-	return cannotRun{fmt.Errorf("one file, not %d: Usage: mirror FILE [--clusters ALIAS,...]; several aliases are separated by commas", len(args))}
+	return nil
 }
