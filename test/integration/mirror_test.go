@@ -75,6 +75,7 @@ func startMirror(t *testing.T, properties string, args ...string) *mirrorProcess
 // stop sends SIGTERM and wants exit status 0 within the promised time.
 func (m *mirrorProcess) stop() {
 	m.t.Helper()
+	m.waitFor("mirror starts") // before it a process ends as any does that knows nothing of SIGTERM
 	began := time.Now()
 	if err := m.Stop(stopPromise); err != nil {
 		m.t.Fatalf("stop mirror after %s: %v", time.Since(began), err)

@@ -221,6 +221,17 @@ func (s side) holds(name string, records int64) func() error {
 	}
 }
 
+// reaches is a condition: the topic has as many records, or more.
+func (s side) reaches(name string, records int64) func() error {
+	return func() error {
+		n, err := s.count(name)
+		if err == nil && n < records {
+			err = fmt.Errorf("%s holds %d records, want %d", name, n, records)
+		}
+		return err
+	}
+}
+
 // read reads a topic from its start to its end and returns the records by partition.
 func (s side) read(name string, opts ...kgo.Opt) [][]*kgo.Record {
 	s.t.Helper()
