@@ -173,6 +173,82 @@ func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream
 	return states, failed, nil
 }
 
+// EpochEnds asks the leaders where leader epochs end (OffsetForLeaderEpoch, KIP-320): for each partition, the largest
+// epoch known there that is not above the one asked for, and the first offset after it. An epoch of -1 in the
+// answer means that nothing is known of so early an epoch.
+func (w *Wire) EpochEnds(ctx context.Context, epochs map[stream.Partition]int32) (map[stream.Partition]stream.EpochEnd, map[stream.Partition]error, error) {
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	req.ReplicaID = -1
+	byTopic := make(map[string]int)
+	for p, epoch := range epochs {
+		i, ok := byTopic[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			byTopic[p.Topic] = i
+			t := kmsg.NewOffsetForLeaderEpochRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		part := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+		part.Partition = p.Number
+		part.CurrentLeaderEpoch = -1
+		part.LeaderEpoch = epoch
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+	}
+	ends, failed := make(map[stream.Partition]stream.EpochEnd), make(map[stream.Partition]error)
+	for _, shard := range w.client.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			return nil, nil, fmt.Errorf("find ends of leader epochs: %w", shard.Err)
+		}
+		for _, t := range shard.Resp.(*kmsg.OffsetForLeaderEpochResponse).Topics {
+			for _, p := range t.Partitions {
+				key := stream.Partition{Topic: t.Topic, Number: p.Partition}
+				if err := brokerError(p.ErrorCode, nil); err != nil {
+					failed[key] = err
+					continue
+				}
+				ends[key] = stream.EpochEnd{Epoch: p.LeaderEpoch, End: stream.Upstream(p.EndOffset)}
+			}
+		}
+	}
+	return ends, failed, nil
+}
+
+// Read fetches from one partition once, outside of any session: what lies at and after an offset, up to about so many
+// bytes. It serves the comparison of tails, which happens seldom; the data plane itself reads in sessions.
+func (w *Wire) Read(ctx context.Context, p stream.Partition, offset int64, maxBytes int32, committed bool) (stream.Fetched, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &p.Topic
+	req.Topics = append(req.Topics, t)
+	meta, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		return stream.Fetched{}, fmt.Errorf("read metadata: %w", err)
+	}
+	for _, t := range meta.Topics {
+		if err := brokerError(t.ErrorCode, nil); err != nil {
+			return stream.Fetched{}, fmt.Errorf("read metadata of %s: %w", p.Topic, err)
+		}
+		for _, part := range t.Partitions {
+			if part.Partition != p.Number || part.Leader < 0 {
+				continue
+			}
+			s := w.Session(part.Leader, committed)
+			s.epoch = -1 // no session
+			s.Set(stream.Place{Partition: p, Topic: t.TopicID, Offset: stream.Upstream(offset), Epoch: -1, MaxBytes: maxBytes})
+			all, err := s.Fetch(ctx, stream.FetchBounds{MaxWaitMillis: 100, MinBytes: 1, MaxBytes: maxBytes})
+			if err != nil {
+				return stream.Fetched{}, err
+			}
+			if len(all) == 1 {
+				return all[0], all[0].Err
+			}
+			return stream.Fetched{Partition: p}, nil
+		}
+	}
+	return stream.Fetched{}, fmt.Errorf("read %s: %w", p, &stream.BrokerError{Code: stream.CodeLeaderNotAvailable, Name: "LEADER_NOT_AVAILABLE"})
+}
+
 // supports asks whether the cluster knows a request.
 func (w *Wire) supports(ctx context.Context, key kmsg.Key) (bool, error) {
 	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, w.client)

@@ -62,6 +62,12 @@ const (
 	Earliest int64 = -2 // the log start offset
 )
 
+// EpochEnd is where a leader epoch of a source partition ends.
+type EpochEnd struct {
+	Epoch int32
+	End   Upstream // the first offset after it
+}
+
 // ProducerState is what a broker remembers of a producer id in one partition.
 type ProducerState struct {
 	Epoch        int16
