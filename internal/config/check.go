@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -268,6 +269,9 @@ func (c checker) clientKey(e entry, kind, name string) {
 
 func (c checker) value(e entry, row key) {
 	if err := row.check(e.value); err != nil {
+		if row.kind == regexList && e.raw != e.value {
+			err = errors.New("must be a list of Java regular expressions") // the reason would quote what a provider filled in
+		}
 		c.bad(e, "%v", err)
 		return
 	}

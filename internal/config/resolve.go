@@ -78,7 +78,8 @@ func connectorSettings(entries []entry, f stream.Flow) settings {
 	s := settings{}
 	for k, e := range under(entries, "") {
 		row, known := find(k, bare)
-		carried := known && row.scopes&flow != 0 || isShared(k) && k != "bootstrap.servers"
+		_, old := renamed[k]
+		carried := known && row.scopes&flow != 0 || old || isShared(k) && k != "bootstrap.servers"
 		if carried || strings.HasPrefix(k, "config.providers") || strings.HasPrefix(k, "replication.policy") {
 			s[k] = e
 		}
