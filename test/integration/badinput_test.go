@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"tandem/internal/testkit/realkafka"
 )
 
@@ -236,11 +234,4 @@ func (d *door) open() {
 			go pass(from, d.behind)
 		}
 	}()
-}
-
-func numbered(n int) (records []*kgo.Record) {
-	for i := range n {
-		records = append(records, &kgo.Record{Value: fmt.Appendf(nil, "%d", i)})
-	}
-	return records
 }

@@ -292,3 +292,17 @@ func total(records [][]*kgo.Record) int {
 	}
 	return n
 }
+
+func numbered(n int) (records []*kgo.Record) {
+	for i := range n {
+		records = append(records, &kgo.Record{Value: fmt.Appendf(nil, "%d", i)})
+	}
+	return records
+}
+
+func toPartition(p int32, records []*kgo.Record) []*kgo.Record {
+	for _, r := range records {
+		r.Partition = p
+	}
+	return records
+}
