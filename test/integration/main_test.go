@@ -10,8 +10,8 @@ import (
 	"tandem/internal/testkit/realkafka"
 )
 
-// binary is the program under test.
-var binary string
+// mirrorBinary is the program under test.
+var mirrorBinary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -22,8 +22,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "mirror")
-	args := []string{"build", "-o", binary}
+	mirrorBinary = filepath.Join(dir, "mirror")
+	args := []string{"build", "-o", mirrorBinary}
 	if raceDetector {
 		args = append(args, "-race")
 	}

@@ -59,7 +59,7 @@ func startMirror(t *testing.T, properties string, args ...string) *mirrorProcess
 	t.Helper()
 	file := propertiesFile(t, properties)
 	logFile := filepath.Join(filepath.Dir(file), "mirror.log")
-	p, err := proc.Start(logFile, binary, append([]string{file}, args...)...)
+	p, err := proc.Start(logFile, mirrorBinary, append([]string{file}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
