@@ -57,23 +57,23 @@ type logicalLine struct {
 func logicalLines(data []byte) []logicalLine {
 	var lines []logicalLine
 	var text []rune
-	start, continued := 0, false
+	start := 0
 	flush := func() {
 		if len(text) > 0 {
 			lines = append(lines, logicalLine{text: string(text), line: start})
 		}
-		text, continued = nil, false
+		text = nil
 	}
 	for number, natural := range naturalLines(data) {
 		natural = bytes.TrimLeft(natural, " \t\f")
-		if !continued {
+		if len(text) == 0 {
 			if len(natural) == 0 || natural[0] == '#' || natural[0] == '!' {
 				continue
 			}
 			start = number + 1
 		}
 		backslashes := len(natural) - len(bytes.TrimRight(natural, `\`))
-		continued = backslashes%2 == 1
+		continued := backslashes%2 == 1
 		if continued {
 			natural = natural[:len(natural)-1]
 		}
@@ -96,10 +96,9 @@ func naturalLines(data []byte) [][]byte {
 
 // decode splits a logical line into key and value and resolves the escapes.
 func decode(line string) (key, value string, err error) {
-	empty := line[0] == '=' || line[0] == ':'
-	if empty || line[0] == '#' || line[0] == '!' {
-		// A key may be empty, or start like a comment after a continued line; the library knows neither.
-		line = `\` + line
+	nameless := line[0] == '=' || line[0] == ':'
+	if nameless {
+		line = "k" + line // the library knows no empty key
 	}
 	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
 	loaded, err := loader.LoadBytes([]byte(joinSurrogates(line)))
@@ -108,8 +107,8 @@ func decode(line string) (key, value string, err error) {
 	}
 	key = loaded.Keys()[0]
 	value, _ = loaded.Get(key)
-	if empty {
-		key, value = "", strings.TrimLeft(line[2:], " \t\f")
+	if nameless {
+		key = ""
 	}
 	return key, value, nil
 }
