@@ -26,8 +26,10 @@ var brokerJVM = []string{"-Xms1G", "-Xmx1G", "-server", "-XX:+UseG1GC", "-XX:Max
 func startCluster(dir string) (*cluster, error) {
 	k, err := realkafka.StartCluster(dir, realkafka.Options{
 		JVM: brokerJVM,
-		// The records' timestamps are constants, and time goes on.
-		Config: map[string]string{"log.retention.ms": "-1"},
+		Config: map[string]string{
+			"log.retention.ms":          "-1",    // the records' timestamps are constants, and time goes on
+			"broker.session.timeout.ms": "60000", // a broker that is kept from the processor is not dead
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"tandem/internal/testkit/proc"
 )
 
@@ -69,7 +71,7 @@ func (m *copied) follow(ctx context.Context, target *cluster, topic string, p *p
 	for {
 		ends, err := target.endOffsets(ctx, topic)
 		now := time.Now()
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !kerr.IsRetriable(err) {
 			return err
 		}
 		var sum int64

@@ -44,7 +44,7 @@ func produce(t *testing.T, c *Cluster, topic string, values ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	client := newClient(t, c, kgo.DefaultProduceTopic(topic))
+	client := newClient(t, c, kgo.DefaultProduceTopic(topic), kgo.AllowIdempotentProduceCancellation())
 	for _, v := range values {
 		if err := client.ProduceSync(ctx, kgo.StringRecord(v)).FirstErr(); err != nil {
 			t.Fatalf("produce %q to %s: %v", v, topic, err)
