@@ -111,9 +111,13 @@ func TestWhichPairsGetAFlow(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", c.story, s, c.want)
 		}
 	}
-	c := load(t, three, "b", "c")
-	if len(c.Flows) != 4 {
-		t.Errorf("--clusters b c leaves %d flows", len(c.Flows))
+	for _, f := range load(t, three, "b", "c").Flows {
+		if f.Target == "a" {
+			t.Errorf("--clusters b c leaves %s", f)
+		}
+	}
+	if n := len(load(t, three, "b", "c").Flows); n != 4 {
+		t.Errorf("--clusters b c leaves %d flows", n)
 	}
 }
 

@@ -101,6 +101,9 @@ func TestRedact(t *testing.T) {
 			t.Errorf("Redact(%s, %s) = %s, want %s", c.key, c.value, got, c.want)
 		}
 	}
+	if got := (Properties{"ssl.key.password": "${" + theSecret + "}"}).String(); strings.Contains(got, theSecret) {
+		t.Errorf("a resolved password that looks like a placeholder is shown: %s", got)
+	}
 	for _, k := range sharedKeys {
 		if isSecret := slices.Contains(secretKeys, k); isSecret && !secret(k) {
 			t.Errorf("%s is not secret", k)

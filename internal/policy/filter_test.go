@@ -34,6 +34,7 @@ func TestFilterLists(t *testing.T) {
 		{"a dot is any character", []string{"a.b"}, nil, "a-b", true},
 		{"dotted names", []string{`orders\..*`}, nil, "orders.eu", true},
 		{"POSIX classes are Java's", []string{`\p{Alpha}+\p{Digit}`}, nil, "orders1", true},
+		{"a reference takes no more digits than there are groups", []string{`(a)\11`}, nil, "aa1", true},
 		{"more than RE2 counts", []string{"a{1001}"}, nil, strings.Repeat("a", 1001), true},
 	} {
 		f, err := NewFilter(c.include, c.exclude)
