@@ -13,6 +13,7 @@ const (
 	retryBackoff    = 100 * time.Millisecond // before a batch is sent again, doubled up to retryBackoffMax
 	retryBackoffMax = 2 * time.Second
 	holdFor         = 10 * time.Second // before a refused partition is tried again
+	resolveTries    = 3                // questions to the target without an acknowledgement between them
 )
 
 // answered works off the answer to a produce request.
@@ -56,7 +57,7 @@ func (p *Pipe) advance(part *partition) {
 		s := part.inFlight[0]
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
-		part.acked, part.lastAck, part.failed = s.next, time.Now(), ""
+		part.acked, part.lastAck, part.failed, part.resolve = s.next, time.Now(), "", 0
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		if !part.gone {
 			p.acknowledge(part, s)
@@ -111,6 +112,10 @@ func (p *Pipe) recover(part *partition) {
 		part.phase = retrying
 		p.wait(part, retryBackoffMax)
 	case resolve:
+		if part.resolve++; part.resolve > resolveTries { // what the target says does not help
+			p.hold(part, err)
+			return
+		}
 		p.restart(part)
 	case refused:
 		p.hold(part, err)
@@ -158,7 +163,7 @@ func (p *Pipe) hold(part *partition, err error) {
 	p.stopReading(part)
 	part.letQueueGo()
 	if part.open > 0 { // batches before the one that cannot be shaped are still on their way
-		part.failure = &stream.BrokerError{Code: stream.CodeInvalidRecord, Name: "INVALID_RECORD", Message: err.Error()}
+		part.failure = unsendable{err}
 		return
 	}
 	p.dropInFlight(part)
@@ -166,7 +171,7 @@ func (p *Pipe) hold(part *partition, err error) {
 	part.phase = holding
 	part.retryAt = time.Now().Add(holdFor)
 	p.waiting[part.Source] = part
-	p.tell(part, stream.Error, fmt.Sprintf("%s is held at offset %d: %s", part.Source, part.acked, explain(err, part)), err)
+	p.tellOnce(part, stream.Error, fmt.Sprintf("%s is held at offset %d: %s", part.Source, part.acked, explain(err, part)), err)
 }
 
 // explain says what a person can do about a refused batch.
@@ -183,6 +188,10 @@ func explain(err error, part *partition) string {
 		return fmt.Sprintf("a timestamp is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s", part.Remote.Topic)
 	case stream.CodeInvalidRecord:
 		return fmt.Sprintf("the target refuses a record (%v); a null key on a compacted topic is the usual reason", err)
+	case stream.CodeInvalidProducerEpoch:
+		return fmt.Sprintf("somebody has raised the epoch of this flow's producer id at the target (%v); stop whatever else writes to %s with it", err, part.Remote.Topic)
+	case stream.CodeOutOfOrderSequence, stream.CodeUnknownProducerID:
+		return fmt.Sprintf("the target refuses the sequence that it says comes next (%v); the target's brokers have to be 2.8 or newer", err)
 	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization:
 		return fmt.Sprintf("the target's user may not write to %s; grant WRITE on the topic", part.Remote.Topic)
 	}

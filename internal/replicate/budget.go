@@ -45,7 +45,7 @@ func (b *Budget) share() int64 {
 // acquire waits until so many bytes are free, and takes them.
 func (b *Budget) acquire(ctx context.Context, bytes int64) error {
 	b.mu.Lock()
-	if len(b.waiting) == 0 && b.used+bytes <= b.size {
+	if len(b.waiting) == 0 && (b.used+bytes <= b.size || b.used == 0) {
 		b.used += bytes
 		b.mu.Unlock()
 		return nil

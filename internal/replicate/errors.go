@@ -1,6 +1,18 @@
 package replicate
 
-import "tandem/internal/stream"
+import (
+	"errors"
+
+	"tandem/internal/stream"
+)
+
+// errDiverged is in the error of an OutOfRange that no waiting mends.
+var errDiverged = errors.New("the source is not what it was")
+
+// unsendable is why no batch could be made of what was fetched.
+type unsendable struct{ error }
+
+func (u unsendable) Unwrap() error { return u.error }
 
 // remedy is what to do about a failed produce.
 type remedy int8
@@ -13,6 +25,9 @@ const (
 
 // onProduce decides what follows a failed produce.
 func onProduce(err error) remedy {
+	if errors.As(err, new(unsendable)) {
+		return refused
+	}
 	code, ok := stream.CodeOf(err)
 	if !ok {
 		return resend // the connection broke or timed out: nobody knows whether the batch was appended
@@ -46,7 +61,10 @@ const (
 
 // onFetch decides what follows a fetch error of a partition.
 func onFetch(err error) fetchRemedy {
-	code, _ := stream.CodeOf(err)
+	code, ok := stream.CodeOf(err)
+	if !ok {
+		return denied // what came cannot be read: the broker's disk, or the way from it
+	}
 	switch code {
 	case stream.CodeOffsetOutOfRange:
 		return outOfRange

@@ -124,9 +124,10 @@ func (f *fetcher) run(ctx context.Context) {
 		f.changes()
 		f.holdAndTakeBack()
 		if len(f.readings) == len(f.held) { // nothing to ask for
-			select {
-			case <-ctx.Done():
-			case <-f.pending:
+			if len(f.held) == 0 {
+				f.rest(ctx, nil)
+			} else {
+				f.rest(ctx, time.After(fetchHeldWait)) // gates empty without a word
 			}
 			continue
 		}
@@ -153,6 +154,15 @@ func (f *fetcher) run(ctx context.Context) {
 		case <-time.After(backoff):
 		}
 		backoff = min(2*backoff, fetchBackoffMax)
+	}
+}
+
+// rest waits until something is asked for, or the time is over.
+func (f *fetcher) rest(ctx context.Context, over <-chan time.Time) {
+	select {
+	case <-ctx.Done():
+	case <-f.pending:
+	case <-over:
 	}
 }
 
@@ -201,7 +211,7 @@ func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
 		if !ok {
 			continue
 		}
-		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, high: part.HighWatermark, err: part.Err}
+		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, gate: r.gate, high: part.HighWatermark, err: part.Err}
 		memory.bytes += int64(len(part.Records))
 		c.next = r.place.Offset
 		if c.err == nil {

@@ -64,7 +64,9 @@ type partition struct {
 	gone    bool  // no longer assigned; only answers under way still know it
 	lastAck time.Time
 	ran     bool   // has been running in this process
-	failed  string // why it could not start, as last told
+	failed  string // why it could not start or is held, as last told
+	resolve int    // how often it was asked where the target is, since the last acknowledgement
+	asked   uint64 // the last question of where it starts: answers to older ones do not count
 	backoff time.Duration
 	retryAt time.Time // in phases retrying and holding
 }
@@ -85,13 +87,13 @@ type sent struct {
 
 // take adds a chunk to the queue; what was already there when the partition started is passed over.
 func (p *partition) take(c chunk, shaper *batch.Shaper) error {
-	p.tail = c.next
 	p.high = max(p.high, c.high)
 	for i, v := range c.views {
 		if p.skip > 0 {
 			passed, err := p.passOver(v, shaper)
 			if err != nil {
-				for range c.views[i:] {
+				for _, v := range c.views[i:] {
+					p.gate.buffered.Add(-int64(len(v.Bytes())))
 					c.lease.release()
 				}
 				return err
@@ -105,6 +107,7 @@ func (p *partition) take(c chunk, shaper *batch.Shaper) error {
 		p.views = append(p.views, v)
 		p.leases = append(p.leases, c.lease)
 	}
+	p.tail = c.next
 	return nil
 }
 
@@ -122,7 +125,6 @@ func (p *partition) passOver(v batch.View, shaper *batch.Shaper) (bool, error) {
 	if records <= p.skip {
 		p.skip -= records
 		p.from = stream.Upstream(v.LastOffset()) + 1
-		p.settle()
 		return true, nil
 	}
 	for _, r := range runs {
@@ -148,7 +150,15 @@ func (p *partition) settle() {
 	p.acked = max(p.acked, p.from)
 }
 
-// letQueueGo frees the queue.
+// where is the place after the last record that is known to be on the target.
+func (p *partition) where() Start {
+	if p.skip > 0 { // nothing is queued or in flight then
+		return Start{Next: p.from, Skip: p.skip, Sequence: p.sequence}
+	}
+	return Start{Next: p.acked, Sequence: p.flushed}
+}
+
+// letQueueGo frees the queue. What was in it counts as not fetched.
 func (p *partition) letQueueGo() {
 	for i, l := range p.leases {
 		p.gate.buffered.Add(-int64(len(p.views[i].Bytes())))
@@ -157,6 +167,7 @@ func (p *partition) letQueueGo() {
 	clear(p.leases)
 	clear(p.views)
 	p.views, p.leases = p.views[:0], p.leases[:0]
+	p.tail = p.from
 }
 
 // letViewsGo frees the first n views of the queue; with keep, the lease of the first passes to the caller.

@@ -317,6 +317,15 @@ func (p *Pipe) arm(t *time.Timer) {
 	t.Reset(max(time.Until(next), time.Millisecond))
 }
 
+// tellOnce tells of a trouble of a partition unless it was the last that was told; an acknowledgement ends it.
+func (p *Pipe) tellOnce(part *partition, severity stream.Severity, message string, err error) {
+	if part.failed == message {
+		return
+	}
+	part.failed = message
+	p.tell(part, severity, message, err)
+}
+
 func (p *Pipe) tell(part *partition, severity stream.Severity, message string, err error) {
 	p.report(stream.Event{Flow: p.flow, Severity: severity, Message: message, Fields: []stream.Field{
 		stream.F("partition", part.Source.String()), stream.F("remote", part.Remote.String()),

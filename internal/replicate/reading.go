@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tandem/internal/stream"
@@ -57,53 +58,64 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			for range c.views {
 				c.lease.release()
 			}
-			if ok {
-				part.gate.buffered.Add(-c.bytes)
-			}
+			c.gate.buffered.Add(-c.bytes)
 			continue
 		}
 		if err := part.take(c, p.shaper); err != nil {
 			p.hold(part, err)
 			continue
 		}
+		part.settle()
 		if c.err != nil {
 			part.reading = false // the loop has let go of it
 			p.fetchFailed(part, c.err)
 		}
-		part.settle()
 		p.enqueue(part)
 	}
 }
 
 // fetchFailed decides how a partition goes on that could not be read. What is queued of it is still sent.
 func (p *Pipe) fetchFailed(part *partition, err error) {
-	switch onFetch(err) {
-	case follow, missing:
+	remedy := onFetch(err)
+	if remedy == follow || remedy == missing {
 		p.source.kick()
 		p.wait(part, fetchBackoffMax)
-	case outOfRange:
-		part.phase = starting
-		part.letQueueGo()
-		at := Start{Next: part.tail, Sequence: part.sequence}
-		if part.open > 0 || len(part.inFlight) > 0 { // its answers come first
-			part.phase = running
-			p.wait(part, fetchBackoffMax)
-			return
-		}
-		p.background(func() {
-			start, err := p.resume.OutOfRange(p.reading, part.Assignment, at)
-			p.deliver(resumed{parts: []*partition{part}, starts: map[stream.Partition]Start{part.Source: start}, errs: map[stream.Partition]error{part.Source: err}})
-		})
-	case denied:
-		p.hold(part, err)
+		return
 	}
+	if len(part.views) > 0 || len(part.inFlight) > 0 { // the error is about what comes after these: they come first
+		p.wait(part, fetchBackoffMax)
+		return
+	}
+	if remedy == denied {
+		p.hold(part, err)
+		return
+	}
+	part.phase = starting
+	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence}
+	question := p.number(part)
+	p.background(func() {
+		start, err := p.resume.OutOfRange(p.reading, part.Assignment, at)
+		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{part.Source: start}, map[stream.Partition]error{part.Source: err}})
+	})
 }
 
 // resumed is the answer to a question of where partitions start.
 type resumed struct {
-	parts  []*partition
+	parts  []asked
 	starts map[stream.Partition]Start
 	errs   map[stream.Partition]error
+}
+
+// asked is a partition with the number of the question.
+type asked struct {
+	part   *partition
+	number uint64
+}
+
+func (p *Pipe) number(part *partition) asked {
+	p.generation++
+	part.asked = p.generation
+	return asked{part, p.generation}
 }
 
 // ask finds out where partitions start.
@@ -112,12 +124,14 @@ func (p *Pipe) ask(parts ...*partition) {
 		return
 	}
 	list := make([]Question, len(parts))
+	numbered := make([]asked, len(parts))
 	for i, part := range parts {
-		list[i] = Question{part.Assignment, part.ran, Start{Next: part.acked, Sequence: part.flushed}}
+		list[i] = Question{part.Assignment, part.ran, part.where()}
+		numbered[i] = p.number(part)
 	}
 	p.background(func() {
 		starts, errs := p.resume.Resume(p.reading, list)
-		p.deliver(resumed{parts, starts, errs})
+		p.deliver(resumed{numbered, starts, errs})
 	})
 }
 
@@ -130,15 +144,18 @@ func (p *Pipe) deliver(r resumed) {
 
 // start lets partitions run from where they stand.
 func (p *Pipe) start(r resumed) {
-	for _, part := range r.parts {
-		if part.gone || part.phase != starting {
+	for _, a := range r.parts {
+		part := a.part
+		if part.gone || part.phase != starting || part.asked != a.number {
 			continue
 		}
-		if err := r.errs[part.Source]; err != nil {
-			if part.failed != err.Error() { // once for each reason
-				part.failed = err.Error()
-				p.tell(part, stream.Warn, fmt.Sprintf("%s cannot start yet: %v", part.Source, err), err)
-			}
+		err := r.errs[part.Source]
+		if errors.Is(err, errDiverged) {
+			p.hold(part, err)
+			continue
+		}
+		if err != nil {
+			p.tellOnce(part, stream.Warn, fmt.Sprintf("%s cannot start yet: %v", part.Source, err), err)
 			p.wait(part, retryBackoffMax)
 			continue
 		}
@@ -146,7 +163,6 @@ func (p *Pipe) start(r resumed) {
 		part.phase, part.ran = running, true
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.skip, part.sequence, part.flushed = s.Skip, s.Sequence, s.Sequence
-		part.backoff = 0
 		p.read(part)
 	}
 }

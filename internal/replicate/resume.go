@@ -139,11 +139,10 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, orig
 			known, noted = false, false // both speak of a topic that has been deleted since
 		}
 	}
-	at.Skip = 0
 	if state != nil {
 		next := following(state.LastSequence, 1)
 		if known {
-			at.Skip = ahead(next, at.Sequence)
+			at.Skip = ahead(next, following(at.Sequence, -at.Skip))
 		}
 		at.Sequence = next
 	}
@@ -220,7 +219,7 @@ func (r *Resumption) OutOfRange(ctx context.Context, a Assignment, at Start) (St
 	case at.Next >= earliest && at.Next <= latest:
 		return at, nil // it has come back, as after a leader that was behind
 	}
-	return at, fmt.Errorf("%s now holds offsets %d to %d, but replication stands at %d: the source was truncated or made anew", a.Source, earliest, latest, at.Next)
+	return at, fmt.Errorf("%s now holds offsets %d to %d, but replication stands at %d: it was truncated or made anew: %w", a.Source, earliest, latest, at.Next, errDiverged)
 }
 
 func (r *Resumption) end(ctx context.Context, p stream.Partition, at int64) (stream.Upstream, error) {
@@ -241,8 +240,10 @@ func (r *Resumption) end(ctx context.Context, p stream.Partition, at int64) (str
 // sequences are counted modulo 2^31.
 const sequences = 1 << 31
 
-// following is the sequence n records after s.
-func following(s int32, n int64) int32 { return int32((int64(s) + n) % sequences) }
+// following is the sequence n records after s; before it, if n is negative.
+func following(s int32, n int64) int32 {
+	return int32((int64(s) + n%sequences + sequences) % sequences)
+}
 
 // ahead is by how many records sequence a is ahead of b; 0 if it is behind, which half of the circle decides.
 func ahead(a, b int32) int64 {

@@ -15,6 +15,7 @@ type chunk struct {
 	generation uint64 // of the reading that asked for it
 	views      []batch.View
 	lease      *lease
+	gate       *gate           // where bytes are counted
 	bytes      int64           // of the views
 	next       stream.Upstream // the first offset after the chunk
 	high       stream.Upstream // high watermark

@@ -100,7 +100,9 @@ func simValues(raw []byte) []string {
 
 // simLog is one partition of the source.
 type simLog struct {
+	id      stream.TopicID
 	batches []simEntry
+	start   int64 // where retention has moved it
 	end     int64
 	aborted []stream.AbortedTransaction
 	want    []string // values that a read_committed reader sees, in order
@@ -221,7 +223,17 @@ type sim struct {
 	acks    map[stream.Partition][]stream.Ack
 	events  []stream.Event
 	fetches int
+	asked   int // questions for producer states
+
+	// Scripts of single tests, called with mu held; nil does nothing. An error of before is the answer, and nothing is
+	// appended; an error of after is the answer though the batch was appended.
+	before  func(broker int32, item stream.Appending) error
+	after   func(broker int32, item stream.Appending) error
+	reading func(place stream.Place) error // the answer to a partition's part of a fetch
 }
+
+// code is a broker's error of that code.
+func code(c stream.Code) error { return &stream.BrokerError{Code: c, Name: fmt.Sprintf("CODE_%d", c)} }
 
 func newSim(seed uint64) *sim {
 	return &sim{
@@ -291,12 +303,22 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 	for p, place := range s.places {
 		log := m.logs[p]
 		f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(log.end)}
+		if m.reading != nil {
+			if f.Err = m.reading(place); f.Err != nil {
+				all = append(all, f)
+				continue
+			}
+		}
 		switch {
+		case place.Topic != log.id:
+			f.Err = &stream.BrokerError{Code: stream.CodeUnknownTopicID, Name: "UNKNOWN_TOPIC_ID"}
+			all = append(all, f)
+			continue
 		case m.leads[p] != s.broker:
 			f.Err = &stream.BrokerError{Code: stream.CodeNotLeaderOrFollower, Name: "NOT_LEADER_OR_FOLLOWER"}
 			all = append(all, f)
 			continue
-		case int64(place.Offset) > log.end:
+		case int64(place.Offset) > log.end, int64(place.Offset) < log.start:
 			f.Err = &stream.BrokerError{Code: stream.CodeOffsetOutOfRange, Name: "OFFSET_OUT_OF_RANGE"}
 			all = append(all, f)
 			continue
@@ -357,13 +379,24 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 	for _, item := range items {
 		a := stream.Appended{Remote: item.Remote, Base: -1}
 		t := m.targets[item.Remote]
-		if m.leads[item.Remote] != s.broker {
+		var scripted error
+		if m.before != nil {
+			scripted = m.before(s.broker, item)
+		}
+		if scripted != nil {
+			a.Err = scripted
+		} else if m.leads[item.Remote] != s.broker {
 			a.Err = &stream.BrokerError{Code: stream.CodeNotLeaderOrFollower, Name: "NOT_LEADER_OR_FOLLOWER"}
 		} else {
 			base, err := t.append(item.Batch)
 			a.Base, a.Err = stream.Downstream(base), err
 			if err == nil && m.fault() {
 				a.Err = &stream.BrokerError{Code: stream.CodeRequestTimedOut, Name: "REQUEST_TIMED_OUT"} // and yet it is there
+			}
+			if err == nil && m.after != nil {
+				if scripted := m.after(s.broker, item); scripted != nil {
+					a.Err = scripted
+				}
 			}
 		}
 		all = append(all, a)
@@ -380,6 +413,7 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 func (m *sim) ProducerStates(_ context.Context, _ int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked++
 	states := make(map[stream.Partition]stream.ProducerState)
 	for _, p := range partitions {
 		if t := m.targets[p]; t.known {
@@ -397,7 +431,7 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 		if at == stream.Latest {
 			offsets[p] = m.logs[p].end
 		} else {
-			offsets[p] = 0
+			offsets[p] = m.logs[p].start
 		}
 	}
 	return offsets, nil, nil
