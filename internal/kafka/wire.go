@@ -22,6 +22,7 @@ const produceVersion = 12
 // Its methods may be called at the same time.
 type Wire struct {
 	client *kgo.Client
+	grace  time.Duration // of the producer's request.timeout.ms, the part that a broker may use up
 
 	mu      sync.Mutex
 	senders map[int32]*Sender // one for each broker that was produced to
@@ -33,7 +34,7 @@ func NewWire(c Client) (*Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Wire{senders: make(map[int32]*Sender)}
+	w := &Wire{grace: c.requestTimeout * 3 / 4, senders: make(map[int32]*Sender)}
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), produceVersion)
 	opts = append(opts, kgo.MaxVersions(versions), kgo.WithHooks(writeHook{w}))

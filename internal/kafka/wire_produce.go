@@ -10,15 +10,20 @@ import (
 	"tandem/internal/stream"
 )
 
-// produceTimeout is how long a broker may wait for its replicas before it answers REQUEST_TIMED_OUT
-// (producer request.timeout.ms, Kafka's default).
-const produceTimeout = 30 * time.Second
+// timedProduce is a Produce request whose answer is waited for as long as the producer's request.timeout.ms says. Of
+// other requests the library adds the time that the broker is granted to its own patience, and then a broker that
+// hangs would hold its partitions for nearly twice as long.
+type timedProduce struct{ *kmsg.ProduceRequest }
+
+// Timeout is what the library adds to its patience.
+func (timedProduce) Timeout() int32 { return 0 }
 
 // Sender writes Produce requests to one broker, on one connection, in the order in which they are given, without waiting
 // for answers in between. How many may be open at once is the caller's to bound; a broker remembers the last five
 // batches of a producer in each partition.
 type Sender struct {
 	broker  broker
+	grace   time.Duration // how long the broker may wait for its replicas before it answers REQUEST_TIMED_OUT
 	calls   chan produceCall
 	written chan struct{}
 }
@@ -35,6 +40,7 @@ func (w *Wire) Sender(ctx context.Context, id int32) *Sender {
 	defer w.mu.Unlock()
 	s := &Sender{
 		broker:  w.client.Broker(int(id)),
+		grace:   w.grace,
 		calls:   make(chan produceCall, 16),
 		written: make(chan struct{}, 1),
 	}
@@ -70,7 +76,7 @@ func (s *Sender) run(ctx context.Context) {
 		answered = next
 		failed := make(chan struct{})
 		go func() {
-			resp, err := s.broker.Request(call.ctx, produceRequest(call.items))
+			resp, err := s.broker.Request(call.ctx, timedProduce{s.request(call.items)})
 			close(failed)
 			<-previous
 			call.done(appended(call.items, resp, err))
@@ -83,10 +89,10 @@ func (s *Sender) run(ctx context.Context) {
 	}
 }
 
-func produceRequest(items []stream.Appending) *kmsg.ProduceRequest {
+func (s *Sender) request(items []stream.Appending) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks = -1
-	req.TimeoutMillis = int32(produceTimeout.Milliseconds())
+	req.TimeoutMillis = int32(s.grace.Milliseconds())
 	topics := make(map[string]int, len(items))
 	for _, item := range items {
 		i, ok := topics[item.Remote.Topic]

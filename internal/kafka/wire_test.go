@@ -106,8 +106,13 @@ func TestSessionNamesOnlyWhatChanged(t *testing.T) {
 // fakeWire is a data-plane client of a fake cluster that has topic t with one partition.
 func fakeWire(t *testing.T) (*kfake.Cluster, *Wire) {
 	t.Helper()
+	return fakeWireWith(t, nil)
+}
+
+func fakeWireWith(t *testing.T, properties map[string]string) (*kfake.Cluster, *Wire) {
+	t.Helper()
 	fake, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
-	w, err := NewWire(clientOf(t, strings.Join(fake.ListenAddrs(), ","), nil))
+	w, err := NewWire(clientOf(t, strings.Join(fake.ListenAddrs(), ","), properties))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,5 +220,56 @@ func TestWireReadsBackWhatItWrote(t *testing.T) {
 	v, _, err := batch.Next(fetched[0].Records)
 	if err != nil || v.Verify() != nil || !strings.Contains(string(v.Bytes()), "hello") {
 		t.Errorf("fetched %q: %v", fetched[0].Records, err)
+	}
+}
+
+// recordingBroker keeps the last request as the library gets it.
+type recordingBroker struct {
+	broker
+	request kmsg.Request
+}
+
+func (b *recordingBroker) Request(ctx context.Context, r kmsg.Request) (kmsg.Response, error) {
+	b.request = r
+	return b.broker.Request(ctx, r)
+}
+
+// The broker is granted less than request.timeout.ms, and one that hangs is given up after it.
+func TestProduceTakesNoLongerThanRequestTimeout(t *testing.T) {
+	fake, w := fakeWireWith(t, map[string]string{"request.timeout.ms": "200"})
+	ctx := within(t, 30*time.Second)
+	granted := make(chan int32, 1)
+	hang := make(chan struct{})
+	defer close(hang)
+	fake.ControlKey(kmsg.Produce.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		granted <- r.(*kmsg.ProduceRequest).TimeoutMillis
+		fake.SleepControl(func() { <-hang })
+		return nil, errors.New("it never answers"), true
+	})
+	leaders, err := w.Leaders(ctx, []string{"t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote := stream.Partition{Topic: "t", Number: 0}
+	failed := make(chan error, 1)
+	sender := w.Sender(ctx, leaders[remote].Broker)
+	asked := &recordingBroker{broker: sender.broker}
+	sender.broker = asked
+	sender.Send(ctx, []stream.Appending{{Remote: remote, Batch: oneRecord("x")}},
+		func(_ []stream.Appended, err error) { failed <- err })
+	if millis := <-granted; millis != 150 {
+		t.Errorf("the broker is granted %d ms of 200, want 150", millis)
+	}
+	if more := asked.request.(kmsg.TimeoutRequest).Timeout(); more != 0 {
+		t.Errorf("the library is told to wait for %d ms beyond request.timeout.ms", more)
+	}
+	// The wait itself is not measured: in the time of the test's context there is room for 200 ms, but not for 30 s.
+	select {
+	case err := <-failed:
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("got %v", err)
+		}
+	case <-ctx.Done():
+		t.Error("it waits on")
 	}
 }
