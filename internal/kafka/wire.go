@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -100,8 +101,13 @@ func (w *Wire) Offsets(ctx context.Context, partitions []stream.Partition, at in
 	}
 	offsets, failed := make(map[stream.Partition]int64), make(map[stream.Partition]error)
 	for _, shard := range w.client.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			return nil, nil, fmt.Errorf("list offsets: %w", shard.Err)
+		if shard.Err != nil { // one broker that is away, or a partition without a leader: the others have their answers
+			for _, t := range shard.Req.(*kmsg.ListOffsetsRequest).Topics {
+				for _, p := range t.Partitions {
+					failed[stream.Partition{Topic: t.Topic, Number: p.Partition}] = fmt.Errorf("list offsets: %w", shardError(shard.Err))
+				}
+			}
+			continue
 		}
 		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
 			for _, p := range t.Partitions {
@@ -153,8 +159,13 @@ func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream
 	}
 	states, failed := make(map[stream.Partition]stream.ProducerState), make(map[stream.Partition]error)
 	for _, shard := range w.client.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			return nil, nil, fmt.Errorf("describe producers: %w", shard.Err)
+		if shard.Err != nil { // as in Offsets
+			for _, t := range shard.Req.(*kmsg.DescribeProducersRequest).Topics {
+				for _, n := range t.Partitions {
+					failed[stream.Partition{Topic: t.Topic, Number: n}] = fmt.Errorf("describe producers: %w", shardError(shard.Err))
+				}
+			}
+			continue
 		}
 		for _, t := range shard.Resp.(*kmsg.DescribeProducersResponse).Topics {
 			for _, p := range t.Partitions {
@@ -262,6 +273,15 @@ func (w *Wire) supports(ctx context.Context, key kmsg.Key) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// shardError is an error of a part of a request; where it is a code of the protocol, as what a broker would have said.
+func shardError(err error) error {
+	var known *kerr.Error
+	if errors.As(err, &known) {
+		return brokerError(known.Code, nil)
+	}
+	return err
 }
 
 // brokerError turns a protocol error code into an error, nil for code 0.

@@ -21,9 +21,15 @@ type Session struct {
 	epoch       int32 // 0 opens a session
 	places      map[stream.Partition]stream.Place
 	changed     map[stream.Partition]bool
-	forgotten   map[stream.Partition]stream.TopicID
+	forgotten   map[named]bool
 	byID        map[stream.TopicID]string
 	errSessions int
+}
+
+// named is a partition as a session knows it: of a topic made anew, the old and the new one are two.
+type named struct {
+	stream.Partition
+	topic stream.TopicID
 }
 
 // broker is the part of a kgo.Broker that a session and a sender need.
@@ -41,10 +47,13 @@ func (w *Wire) Session(id int32, committed bool) *Session {
 
 // Set adds a partition, or moves its place.
 func (s *Session) Set(p stream.Place) {
+	if old, ok := s.places[p.Partition]; ok && old.Topic != p.Topic {
+		s.Forget(p.Partition)
+	}
 	s.places[p.Partition] = p
 	s.changed[p.Partition] = true
 	s.byID[p.Topic] = p.Partition.Topic
-	delete(s.forgotten, p.Partition)
+	delete(s.forgotten, named{p.Partition, p.Topic})
 }
 
 // Forget takes a partition out.
@@ -55,14 +64,14 @@ func (s *Session) Forget(p stream.Partition) {
 	}
 	delete(s.places, p)
 	delete(s.changed, p)
-	s.forgotten[p] = place.Topic
+	s.forgotten[named{p, place.Topic}] = true
 }
 
 // reopen makes the next request a full one that opens a new session.
 func (s *Session) reopen() {
 	s.id, s.epoch = 0, 0
 	s.changed = make(map[stream.Partition]bool)
-	s.forgotten = make(map[stream.Partition]stream.TopicID)
+	s.forgotten = make(map[named]bool)
 	s.byID = make(map[stream.TopicID]string)
 	for _, p := range s.places {
 		s.Set(p)
@@ -125,14 +134,19 @@ func (s *Session) request(bounds stream.FetchBounds) *kmsg.FetchRequest {
 	if s.epoch == 0 {
 		return req
 	}
-	gone := make(map[string]int)
-	for p, id := range s.forgotten {
-		i, ok := gone[p.Topic]
+	type topic struct {
+		name string
+		id   stream.TopicID
+	}
+	gone := make(map[topic]int)
+	for p := range s.forgotten {
+		t := topic{p.Topic, p.topic}
+		i, ok := gone[t]
 		if !ok {
 			i = len(req.ForgottenTopics)
-			gone[p.Topic] = i
+			gone[t] = i
 			t := kmsg.NewFetchRequestForgottenTopic()
-			t.Topic, t.TopicID = p.Topic, id
+			t.Topic, t.TopicID = p.Topic, p.topic
 			req.ForgottenTopics = append(req.ForgottenTopics, t)
 		}
 		req.ForgottenTopics[i].Partitions = append(req.ForgottenTopics[i].Partitions, p.Number)
@@ -165,8 +179,9 @@ func (s *Session) fetched(resp *kmsg.FetchResponse) []stream.Fetched {
 		}
 		for _, p := range t.Partitions {
 			key := stream.Partition{Topic: name, Number: p.Partition}
-			if _, asked := s.places[key]; !asked {
-				continue
+			place, asked := s.places[key]
+			if !asked || t.Topic == "" && stream.TopicID(t.TopicID) != place.Topic {
+				continue // forgotten, or of a topic of that name that is no more
 			}
 			f := stream.Fetched{
 				Partition:     key,
