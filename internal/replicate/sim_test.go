@@ -230,6 +230,9 @@ type sim struct {
 	before  func(broker int32, item stream.Appending) error
 	after   func(broker int32, item stream.Appending) error
 	reading func(place stream.Place) error // the answer to a partition's part of a fetch
+
+	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
+	late  sync.WaitGroup // requests that their sender has given up
 }
 
 // code is a broker's error of that code.
@@ -261,6 +264,9 @@ func (s *sim) Leaders(context.Context, []string) (map[stream.Partition]stream.Le
 	defer s.mu.Unlock()
 	leaders := make(map[stream.Partition]stream.Leader)
 	for p, b := range s.leads {
+		if s.rough && s.fault() {
+			continue
+		}
 		leaders[p] = stream.Leader{Broker: b}
 	}
 	return leaders, nil
@@ -308,6 +314,11 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 				all = append(all, f)
 				continue
 			}
+		}
+		if m.rough && m.fault() {
+			f.Err = code(misreadings[m.rand.IntN(len(misreadings))])
+			all = append(all, f)
+			continue
 		}
 		switch {
 		case place.Topic != log.id:
@@ -375,6 +386,10 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 	if m.fault() {
 		return nil, fmt.Errorf("connection refused")
 	}
+	if m.rough && m.fault() {
+		m.arriveLate(items)
+		return nil, fmt.Errorf("timed out")
+	}
 	var all []stream.Appended
 	for _, item := range items {
 		a := stream.Appended{Remote: item.Remote, Base: -1}
@@ -382,6 +397,9 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 		var scripted error
 		if m.before != nil {
 			scripted = m.before(s.broker, item)
+		}
+		if m.rough && m.fault() {
+			scripted = code(refusals[m.rand.IntN(len(refusals))])
 		}
 		if scripted != nil {
 			a.Err = scripted
@@ -408,6 +426,30 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 		return nil, fmt.Errorf("connection reset after the append")
 	}
 	return all, nil
+}
+
+// refusals and misreadings are answers that a partition may get for a moment.
+var (
+	refusals = []stream.Code{stream.CodeUnknownServer, stream.CodeUnknownTopicOrPartition, stream.CodeNotEnoughReplicas,
+		stream.CodeMessageTooLarge, stream.CodeOutOfOrderSequence, stream.CodeInvalidProducerEpoch, stream.CodeTopicAuthorization}
+	misreadings = []stream.Code{stream.CodeOffsetOutOfRange, stream.CodeFencedLeaderEpoch, stream.CodeUnknownTopicOrPartition,
+		stream.CodeTopicAuthorization, stream.CodeKafkaStorageError}
+)
+
+// arriveLate appends a request some time after its sender has given it up.
+func (m *sim) arriveLate(items []stream.Appending) {
+	after := time.Duration(m.rand.Int64N(int64(3 * time.Second)))
+	for i := range items {
+		items[i].Batch = append([]byte(nil), items[i].Batch...) // as they stood on the wire
+	}
+	m.late.Go(func() {
+		time.Sleep(after)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, item := range items {
+			_, _ = m.targets[item.Remote].append(item.Batch)
+		}
+	})
 }
 
 func (m *sim) ProducerStates(_ context.Context, _ int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
