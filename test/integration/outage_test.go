@@ -2,7 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,6 +19,12 @@ clusters = %[1]s, %[1]sB
 %[1]s->%[1]sB.topics = %[1]s-numbers
 %[1]sB.offset.flush.interval.ms = 1000
 `
+
+// threeBrokers asks for three replicas of what stands on the target.
+func threeBrokers(properties string) string {
+	return strings.NewReplacer("\nreplication.factor = 1", "\nreplication.factor = 3",
+		"offset.storage.replication.factor = 1", "offset.storage.replication.factor = 3").Replace(properties)
+}
 
 // The only broker of the target dies while records flow, and comes back.
 func TestTargetOutage(t *testing.T) {
@@ -85,10 +93,7 @@ func TestLeadersMove(t *testing.T) {
 	a, _ := clusters(t)
 	b := on(t, realkafka.Start(t, realkafka.Options{Brokers: 3, Config: map[string]string{"min.insync.replicas": "2"}}))
 	a.create("moving-numbers", 6, 1, nil)
-	m := startMirror(t, fmt.Sprintf(outageProperties, "moving", a.Bootstrap, b.Bootstrap)+`
-replication.factor = 3
-offset.storage.replication.factor = 3
-`)
+	m := startMirror(t, fmt.Sprintf(threeBrokers(outageProperties), "moving", a.Bootstrap, b.Bootstrap))
 	w := startWriter(a, "moving-numbers", 6)
 	w.grows(1000)
 	const remote = "moving.moving-numbers"
@@ -109,17 +114,18 @@ offset.storage.replication.factor = 3
 	w.wantEachOnce(b, remote)
 }
 
+const hangProperties = `
+%[1]sB.producer.request.timeout.ms = 5000
+%[1]sB.admin.request.timeout.ms = 5000
+`
+
 // A broker that hangs closes no connection and refuses none. Others take over what it leads, and when it comes
 // back to itself it may still append what it was sent before.
 func TestALeaderHangs(t *testing.T) {
 	a, _ := clusters(t)
 	b := on(t, realkafka.Start(t, realkafka.Options{Brokers: 3, Config: map[string]string{"min.insync.replicas": "2"}}))
 	a.create("hanging-numbers", 6, 1, nil)
-	m := startMirror(t, fmt.Sprintf(outageProperties, "hanging", a.Bootstrap, b.Bootstrap)+`
-replication.factor = 3
-offset.storage.replication.factor = 3
-hangingB.producer.request.timeout.ms = 5000
-`)
+	m := startMirror(t, fmt.Sprintf(threeBrokers(outageProperties)+hangProperties, "hanging", a.Bootstrap, b.Bootstrap))
 	w := startWriter(a, "hanging-numbers", 6)
 	w.grows(1000)
 	const remote = "hanging.hanging-numbers"
@@ -129,7 +135,7 @@ hangingB.producer.request.timeout.ms = 5000
 		t.Fatal(err)
 	}
 	awake := on(t, b.Cluster)
-	awake.client = awake.newClient(kgo.RequestRetries(1000))
+	awake.client = awake.newClient(kgo.RequestRetries(1000), kgo.RequestTimeoutOverhead(time.Second))
 	m.until("other leaders", inSync(awake, remote, 2))
 	w.grows(2000)
 	written := w.total()
