@@ -42,6 +42,9 @@ func (p *Pipe) answered(a produceAnswer) {
 		}
 		p.advance(part)
 		if part.gone {
+			if part.open == 0 {
+				p.left(part)
+			}
 			continue
 		}
 		if part.failure != nil && part.open == 0 {

@@ -20,6 +20,7 @@ type Start struct {
 	Next     stream.Upstream // the first source offset that was not copied, if Skip is 0
 	Skip     int64           // so many records from Next on are on the target already
 	Sequence int32           // the producer sequence of the next record to send
+	Floor    stream.Upstream // records below it are on the target whatever Skip says
 }
 
 // phase is what a partition is doing.
@@ -43,6 +44,7 @@ type partition struct {
 	gate       gate
 
 	skip     int64           // records still to pass over, see Start
+	floor    stream.Upstream // see Start
 	from     stream.Upstream // records below are not sent: already there
 	tail     stream.Upstream // the first offset that was not fetched
 	acked    stream.Upstream // everything below is on the target, or not to be copied
@@ -62,6 +64,9 @@ type partition struct {
 	readAt  int32 // the source broker of that loop
 	queued  bool  // stands in a sender's ready list
 	gone    bool  // no longer assigned; only answers under way still know it
+
+	successor *partition // of a gone one: the assignment that waits for those answers
+
 	lastAck time.Time
 	ran     bool   // has been running in this process
 	failed  string // why it could not start or is held, as last told
@@ -125,11 +130,14 @@ func (p *partition) passOver(v batch.View, shaper *batch.Shaper) (bool, error) {
 	if records <= p.skip {
 		p.skip -= records
 		p.from = stream.Upstream(v.LastOffset()) + 1
+		if p.skip == 0 {
+			p.from = max(p.from, p.floor)
+		}
 		return true, nil
 	}
 	for _, r := range runs {
 		if p.skip < int64(r.Count) {
-			p.from = stream.Upstream(r.First + p.skip)
+			p.from = max(stream.Upstream(r.First+p.skip), p.floor)
 			p.skip = 0
 			break
 		}
@@ -153,7 +161,7 @@ func (p *partition) settle() {
 // where is the place after the last record that is known to be on the target.
 func (p *partition) where() Start {
 	if p.skip > 0 { // nothing is queued or in flight then
-		return Start{Next: p.from, Skip: p.skip, Sequence: p.sequence}
+		return Start{Next: p.from, Skip: p.skip, Sequence: p.sequence, Floor: p.floor}
 	}
 	return Start{Next: p.acked, Sequence: p.flushed}
 }

@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,7 @@ type Pipe struct {
 
 	parts    map[stream.Partition]*partition // by source partition
 	waiting  map[stream.Partition]*partition // to be tried again at their retryAt
+	leaving  map[stream.Partition]*partition // by remote partition: no longer assigned, with batches in flight
 	fetchers map[int32]*fetcher
 	failing  map[int32]bool // source brokers whose last fetch failed
 	senders  map[int32]*sender
@@ -99,7 +101,7 @@ func New(c Config) *Pipe {
 		resume: c.Resume, acked: c.Acked, report: c.Report,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),
-		parts: make(map[stream.Partition]*partition), waiting: make(map[stream.Partition]*partition),
+		parts: make(map[stream.Partition]*partition), waiting: make(map[stream.Partition]*partition), leaving: make(map[stream.Partition]*partition),
 		fetchers: make(map[int32]*fetcher), failing: make(map[int32]bool), senders: make(map[int32]*sender),
 		shaper:      batch.NewShaper(),
 		fetches:     make(chan fetchAnswer, 1),
@@ -154,6 +156,9 @@ func (p *Pipe) letGo() {
 	}
 	for _, part := range p.parts {
 		part.letQueueGo()
+		p.dropInFlight(part)
+	}
+	for _, part := range p.leaving {
 		p.dropInFlight(part)
 	}
 }
@@ -243,14 +248,30 @@ func (p *Pipe) assign(list []Assignment) {
 		p.parts[a.Source] = part
 		fresh = append(fresh, part)
 	}
+	p.removeOthers(wanted)
+	fresh = slices.DeleteFunc(fresh, p.behindAnother)
+	p.source.watch(topicsOf(list, func(a Assignment) string { return a.Source.Topic }))
+	p.target.watch(topicsOf(list, func(a Assignment) string { return a.Remote.Topic }))
+	p.ask(fresh...)
+}
+
+func (p *Pipe) removeOthers(wanted map[stream.Partition]Assignment) {
 	for source, part := range p.parts {
 		if _, ok := wanted[source]; !ok {
 			p.remove(part)
 		}
 	}
-	p.source.watch(topicsOf(list, func(a Assignment) string { return a.Source.Topic }))
-	p.target.watch(topicsOf(list, func(a Assignment) string { return a.Remote.Topic }))
-	p.ask(fresh...)
+}
+
+// behindAnother says that the remote partition still has batches in flight of an assignment that has ended. Where the
+// target stands is asked when they have been answered: the answer would not count them, and a batch of a topic made anew
+// would pass for one of theirs that has the same sequence.
+func (p *Pipe) behindAnother(part *partition) bool {
+	before, ok := p.leaving[part.Remote]
+	if ok {
+		before.successor = part
+	}
+	return ok
 }
 
 func topicsOf(list []Assignment, topic func(Assignment) string) []string {
@@ -274,6 +295,16 @@ func (p *Pipe) remove(part *partition) {
 	delete(p.waiting, part.Source)
 	if part.open == 0 {
 		p.dropInFlight(part)
+		return
+	}
+	p.leaving[part.Remote] = part
+}
+
+// left ends a partition that is no longer assigned, when the last of its batches has been answered.
+func (p *Pipe) left(part *partition) {
+	delete(p.leaving, part.Remote)
+	if next := part.successor; next != nil && !next.gone {
+		p.ask(next)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tandem/internal/stream"
 )
@@ -61,9 +62,14 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			c.gate.buffered.Add(-c.bytes)
 			continue
 		}
+		passing := part.skip > 0
 		if err := part.take(c, p.shaper); err != nil {
 			p.hold(part, err)
 			continue
+		}
+		if passing && part.skip == 0 { // known again, though nothing was appended just now
+			p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
+				Next: part.from, NextSequence: part.sequence, LeaderEpoch: -1, At: time.Now()})
 		}
 		part.settle()
 		if c.err != nil {
@@ -91,7 +97,7 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 		return
 	}
 	part.phase = starting
-	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence}
+	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor}
 	question := p.number(part)
 	p.background(func() {
 		start, err := p.resume.OutOfRange(p.reading, part.Assignment, at)
@@ -162,7 +168,7 @@ func (p *Pipe) start(r resumed) {
 		s := r.starts[part.Source]
 		part.phase, part.ran = running, true
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
-		part.skip, part.sequence, part.flushed = s.Skip, s.Sequence, s.Sequence
+		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		p.read(part)
 	}
 }

@@ -10,7 +10,8 @@ import (
 // Place is a Start with the source topic that it belongs to.
 type Place struct {
 	Start
-	Topic stream.TopicID
+	Source stream.Partition
+	Topic  stream.TopicID
 }
 
 // Memory is what earlier runs left of a flow, as it was read at the start of this one.
@@ -87,6 +88,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 			state = &s
 		}
 		start, from := r.place(q, state)
+		r.tellLost(q, state)
 		starts[q.Source] = start
 		switch from {
 		case nowhere:
@@ -98,7 +100,10 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 	}
 	r.begin(ctx, fresh, starts, errs)
 	if err := r.remember(ctx, moved, starts); err != nil {
-		return failAll(err)
+		for _, q := range moved {
+			delete(starts, q.Source)
+			errs[q.Source] = err
+		}
 	}
 	return starts, errs
 }
@@ -107,7 +112,7 @@ func (r *Resumption) remember(ctx context.Context, moved []Question, starts map[
 	places := make(map[stream.Partition]Place, len(moved))
 	for _, q := range moved {
 		if start, ok := starts[q.Source]; ok {
-			places[q.Remote] = Place{start, q.Topic}
+			places[q.Remote] = Place{start, q.Source, q.Topic}
 		}
 	}
 	if len(places) == 0 {
@@ -128,6 +133,22 @@ const (
 	position               // MM2's topic
 )
 
+// tellLost says so if the target no longer has what it had acknowledged.
+func (r *Resumption) tellLost(q Question, state *stream.ProducerState) {
+	at, known := q.Last, q.Ran
+	if !known {
+		at, _, known = r.Memory.Anchor(q.Remote)
+	}
+	if state == nil || !known {
+		return
+	}
+	if lost := ahead(following(at.Sequence, -at.Skip), following(state.LastSequence, 1)); lost > 0 {
+		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
+			"%s has lost the last %d records that %s had acknowledged, as after an unclean leader election; they are not copied again, replication goes on behind them",
+			q.Remote, lost, r.Flow.Target), Fields: []stream.Field{stream.F("partition", q.Source.String()), stream.F("remote", q.Remote.String()), stream.F("records", lost)}})
+	}
+}
+
 // place is where a partition goes on by what is known of it; from nowhere, only the sequence counts.
 func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, origin) {
 	at, known := q.Last, q.Ran
@@ -146,9 +167,13 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, orig
 		}
 		at.Sequence = next
 	}
-	if noted && !q.Ran && (!known || last+1 > at.Next+stream.Upstream(at.Skip)) {
-		// Either there is no anchor, or MM2 has run since it was written and is further.
-		at.Next, at.Skip = last+1, 0
+	if noted && !q.Ran && (!known || last+1 > at.Next) {
+		if known && at.Skip > 0 {
+			// The position may be of MM2, run since, or our own and newer than the anchor: the records to pass over tell.
+			at.Floor = last + 1
+			return at, anchor
+		}
+		at.Next = last + 1 // either there is no anchor, or MM2 has run since it was written and is further
 		return at, position
 	}
 	if known {
@@ -210,16 +235,33 @@ func (r *Resumption) OutOfRange(ctx context.Context, a Assignment, at Start) (St
 		return at, err
 	}
 	switch {
-	case at.Next < earliest && r.Reset != ResetNone:
-		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
-			"records %d to %d of %s were deleted by the source's retention before they were replicated; going on at %d", at.Next, earliest-1, a.Source, earliest),
-			Fields: []stream.Field{stream.F("partition", a.Source.String()), stream.F("from", int64(at.Next)), stream.F("to", int64(earliest))}})
-		at.Next, at.Skip = earliest, 0
-		return at, nil
+	case at.Next < earliest && r.Reset == ResetNone:
+		return at, fmt.Errorf("records %d to %d of %s were deleted by the source's retention before they were replicated, and auto.offset.reset=none says not to go on behind them: %w",
+			at.Next, earliest-1, a.Source, errDiverged)
+	case at.Next < earliest:
+		return r.passDeleted(ctx, a, at, earliest)
 	case at.Next >= earliest && at.Next <= latest:
 		return at, nil // it has come back, as after a leader that was behind
 	}
 	return at, fmt.Errorf("%s now holds offsets %d to %d, but replication stands at %d: it was truncated or made anew: %w", a.Source, earliest, latest, at.Next, errDiverged)
+}
+
+// passDeleted goes on at the log start. Of the records to pass over, no more than there were offsets have been deleted:
+// what may remain of them is still passed over.
+func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, earliest stream.Upstream) (Start, error) {
+	lost := max(at.Next+stream.Upstream(at.Skip), at.Floor)
+	at.Skip = max(0, at.Skip-int64(earliest-at.Next))
+	at.Next = earliest
+	counted := Start{Next: at.Next, Sequence: following(at.Sequence, -at.Skip)}
+	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {counted, a.Source, a.Topic}}); err != nil {
+		return at, fmt.Errorf("note where %s goes on: %w", a.Source, err)
+	}
+	if lost < earliest {
+		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
+			"records %d to %d of %s were deleted by the source's retention before they were replicated; going on at %d", lost, earliest-1, a.Source, earliest),
+			Fields: []stream.Field{stream.F("partition", a.Source.String()), stream.F("from", int64(lost)), stream.F("to", int64(earliest))}})
+	}
+	return at, nil
 }
 
 func (r *Resumption) end(ctx context.Context, p stream.Partition, at int64) (stream.Upstream, error) {

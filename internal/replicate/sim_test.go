@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/internal/batch"
@@ -231,6 +232,7 @@ type sim struct {
 	after   func(broker int32, item stream.Appending) error
 	reading func(place stream.Place) error // the answer to a partition's part of a fetch
 
+	lag   atomic.Int64   // of the way to the target
 	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
 	late  sync.WaitGroup // requests that their sender has given up
 }
@@ -367,7 +369,7 @@ func (m *sim) sender(ctx context.Context, broker int32) Sender {
 			case <-ctx.Done():
 				return
 			case call := <-s.calls:
-				time.Sleep(time.Millisecond) // of the test's clock
+				time.Sleep(time.Millisecond + time.Duration(m.lag.Load())) // of the test's clock
 				call()
 			}
 		}
@@ -482,21 +484,22 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 // simMemory remembers what was acknowledged, as the internal topics do.
 type simMemory struct {
 	anchors   map[stream.Partition]Start
+	topics    map[stream.Partition]stream.TopicID // of the anchors
 	positions map[stream.Partition]stream.Upstream
 }
 
 func newSimMemory() simMemory {
-	return simMemory{make(map[stream.Partition]Start), make(map[stream.Partition]stream.Upstream)}
+	return simMemory{make(map[stream.Partition]Start), make(map[stream.Partition]stream.TopicID), make(map[stream.Partition]stream.Upstream)}
 }
 
 func (m simMemory) Anchor(remote stream.Partition) (Start, stream.TopicID, bool) {
 	s, ok := m.anchors[remote]
-	return s, stream.TopicID{}, ok
+	return s, m.topics[remote], ok
 }
 
 func (m simMemory) Remember(_ context.Context, places map[stream.Partition]Place) error {
 	for remote, p := range places {
-		m.anchors[remote] = p.Start
+		m.anchors[remote], m.topics[remote] = p.Start, p.Topic
 	}
 	return nil
 }
