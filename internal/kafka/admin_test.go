@@ -227,6 +227,10 @@ func TestABrokerThatComesUpLater(t *testing.T) {
 		if err := a.Append(ctx, "orders", []stream.Record{{}}); Classify(err) != Unreachable {
 			t.Errorf("append: %v", err)
 		}
+		start := time.Now()
+		if err := a.ReadAll(ctx, "orders", false, nil); Classify(err) != Unreachable || time.Since(start) > 2*time.Second {
+			t.Errorf("read all: %v after %v", err, time.Since(start))
+		}
 	}
 	fakeCluster(t, kfake.Ports(port), kfake.SeedTopics(1, "orders"))
 	ctx := within(t, 5*time.Second)

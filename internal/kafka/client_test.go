@@ -175,6 +175,7 @@ func TestJAASOptions(t *testing.T) {
 		{"an escaped backslash", `password="a\\b"`, `a\b`},
 		{"control characters", `password="a\tb\nc"`, "a\tb\nc"},
 		{"octal", `password="\101\60"`, "A0"},
+		{"octal of two digits, since three would be more than a byte", `password="\477"`, "'7"},
 		{"a semicolon and an equals sign in quotes", `password="a;b=c"`, "a;b=c"},
 		{"slashes in quotes are no comment", `password="a//b/*c*/"`, "a//b/*c*/"},
 		{"comments between", "/* a */ password // b\n = /* c */ \"x\"", "x"},

@@ -75,6 +75,7 @@ func TestErrorsAreClassifiedAndExplained(t *testing.T) {
 		{"the broker's words", fmt.Errorf("create topic x: %w", brokerError(38, &message)), Other, "INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s)"},
 		{"a code that nobody knows", &stream.BrokerError{Code: 9999, Name: "ERROR_9999"}, Other, ""},
 		{"several, one of which needs a person", errors.Join(brokerError(6, nil), brokerError(29, nil)), Authorization, ""},
+		{"rights at one broker, a wrong password at another", errors.Join(brokerError(29, nil), kerr.SaslAuthenticationFailed), Authentication, ""},
 		{"lines and tabs", errors.New("a\n\tb  c"), Other, "a b c"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -80,8 +81,9 @@ type extent struct {
 }
 
 func (r *logReader) run(ctx context.Context) error {
-	if err := r.lead(ctx); Classify(err) == Unreachable {
-		return err // not one broker answers: how long to wait for the cluster is the caller's to decide
+	var network *net.OpError
+	if err := r.lead(ctx); errors.As(err, &network) && network.Op == "dial" {
+		return err // not one broker is there: how long to wait for the cluster is the caller's to decide
 	}
 	if err := r.retry(ctx, r.prepare); err != nil {
 		return err

@@ -156,6 +156,9 @@ func TestAppendWithoutTheRightToBeIdempotent(t *testing.T) {
 		if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{Key: []byte("k")}}); err != nil {
 			t.Fatal(err)
 		}
+		if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{Partition: 9}}); err == nil {
+			t.Fatal("a partition that is not there was written") // the failure has the producer made anew
+		}
 	}
 	if got := readAll(t, a, "log", false); len(got) != 3 || asked != 1 {
 		t.Errorf("%d records after asking %d times", len(got), asked)
