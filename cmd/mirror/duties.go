@@ -147,11 +147,12 @@ func (r *replication) finish() {
 
 // memory answers for what earlier runs left, and keeps it current.
 type memory struct {
-	store     *position.AnchorStore
-	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
+	store *position.AnchorStore
+	notes *position.Store // of positions, in MM2's topic
 
-	mu      sync.Mutex // guards anchors
-	anchors map[stream.Partition]position.Anchor
+	mu        sync.Mutex                           // guards the maps
+	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
+	anchors   map[stream.Partition]position.Anchor
 }
 
 func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicID, bool) {
@@ -162,10 +163,33 @@ func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicI
 }
 
 func (m *memory) Remember(ctx context.Context, places map[stream.Partition]replicate.Place) error {
+	// Old positions go first: with the new topic's anchor beside it, one would pass for a position in the new topic.
+	if m.takeBack(places) {
+		if err := m.notes.Flush(ctx); err != nil {
+			return err
+		}
+	}
 	for remote, p := range places {
 		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: -1, LeaderEpoch: -1})
 	}
 	return m.store.Flush(ctx)
+}
+
+// takeBack replaces positions that speak of deleted topics, and says whether there were any.
+func (m *memory) takeBack(places map[stream.Partition]replicate.Place) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	some := false
+	for remote, p := range places {
+		_, noted := m.positions[p.Source]
+		_, anchored := m.anchors[remote]
+		if p.Anew && (noted || anchored) {
+			delete(m.positions, p.Source)
+			m.notes.Set(p.Source, p.Next-1)
+			some = true
+		}
+	}
+	return some
 }
 
 func (m *memory) set(remote stream.Partition, a position.Anchor) {
@@ -176,6 +200,8 @@ func (m *memory) set(remote stream.Partition, a position.Anchor) {
 }
 
 func (m *memory) Position(source stream.Partition) (stream.Upstream, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	last, ok := m.positions[source]
 	return last, ok
 }

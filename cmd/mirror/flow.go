@@ -212,7 +212,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.memory = &memory{store: r.anchors, positions: noted, anchors: remembered.Partitions}
+	r.memory = &memory{store: r.anchors, notes: r.positions, positions: noted, anchors: remembered.Partitions}
 	r.pipe = replicate.New(r.pipeConfig(producer))
 	return nil
 }

@@ -12,6 +12,7 @@ type Place struct {
 	Start
 	Source stream.Partition
 	Topic  stream.TopicID
+	Anew   bool // nothing that was noted before counts, a Position neither: the source topic is a new one
 }
 
 // Memory is what earlier runs left of a flow, as it was read at the start of this one.
@@ -78,6 +79,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		return failAll(err)
 	}
 	var fresh, moved []Question
+	anew := make(map[stream.Partition]bool)
 	for _, q := range questions {
 		if err := unknown[q.Remote]; err != nil {
 			errs[q.Source] = fmt.Errorf("describe producers of %s: %w", q.Remote, err)
@@ -92,6 +94,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		starts[q.Source] = start
 		switch from {
 		case nowhere:
+			anew[q.Source] = true
 			fresh = append(fresh, q)
 			moved = append(moved, q)
 		case position:
@@ -99,7 +102,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		}
 	}
 	r.begin(ctx, fresh, starts, errs)
-	if err := r.remember(ctx, moved, starts); err != nil {
+	if err := r.remember(ctx, moved, starts, anew); err != nil {
 		for _, q := range moved {
 			delete(starts, q.Source)
 			errs[q.Source] = err
@@ -108,11 +111,11 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 	return starts, errs
 }
 
-func (r *Resumption) remember(ctx context.Context, moved []Question, starts map[stream.Partition]Start) error {
+func (r *Resumption) remember(ctx context.Context, moved []Question, starts map[stream.Partition]Start, anew map[stream.Partition]bool) error {
 	places := make(map[stream.Partition]Place, len(moved))
 	for _, q := range moved {
 		if start, ok := starts[q.Source]; ok {
-			places[q.Remote] = Place{start, q.Source, q.Topic}
+			places[q.Remote] = Place{start, q.Source, q.Topic, anew[q.Source]}
 		}
 	}
 	if len(places) == 0 {
@@ -253,7 +256,7 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 	at.Skip = max(0, at.Skip-int64(earliest-at.Next))
 	at.Next = earliest
 	counted := Start{Next: at.Next, Sequence: following(at.Sequence, -at.Skip)}
-	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {counted, a.Source, a.Topic}}); err != nil {
+	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {counted, a.Source, a.Topic, false}}); err != nil {
 		return at, fmt.Errorf("note where %s goes on: %w", a.Source, err)
 	}
 	if lost < earliest {
