@@ -3,6 +3,8 @@ package integration
 import (
 	"fmt"
 	"testing"
+
+	"tandem/internal/testkit/realkafka"
 )
 
 const stopProperties = oneBroker + quiet + `
@@ -43,4 +45,65 @@ func stopAndGo(t *testing.T, alias string, times int, end func(*mirrorProcess)) 
 	m.until("the rest", b.reaches(remote, written))
 	m.stop()
 	w.wantEachOnce(b, remote)
+}
+
+// Whatever is wrong with a cluster, SIGTERM ends mirror in time, and what it could not write down costs nothing.
+func TestStopDuringAnOutage(t *testing.T) {
+	a := on(t, realkafka.Start(t, realkafka.Options{Config: brokerConfig}))
+	b := on(t, realkafka.Start(t, realkafka.Options{Config: brokerConfig}))
+	revive := func(s side) func() error { return func() error { return s.Restart(0) } }
+	kill := func(s side) func() error {
+		return func() error { s.Kill(0); return nil }
+	}
+	pause := func(s side) func() error { return func() error { return s.Pause(0) } }
+	resume := func(s side) func() error { return func() error { return s.Resume(0) } }
+	tests := []struct {
+		name     string
+		away     func() error
+		back     func() error
+		noticed  string // the log line that an outage leaves; none where the broker only hangs
+		ofTarget bool
+	}{
+		{"target dead", kill(b), revive(b), "cannot write to broker", true},
+		{"source dead", kill(a), revive(a), "cannot read from broker", false},
+		{"target hangs", pause(b), resume(b), "", true},
+		{"source hangs", pause(a), resume(a), "", false},
+	}
+	for n, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := on(t, a.Cluster), on(t, b.Cluster)
+			alias := fmt.Sprintf("out%d", n)
+			topic, remote := alias+"-numbers", alias+"."+alias+"-numbers"
+			a.create(topic, 4, 1, nil)
+			properties := fmt.Sprintf(stopProperties, alias, a.Bootstrap, b.Bootstrap)
+			m := startMirror(t, properties)
+			w := startWriter(a, topic, 4)
+			w.grows(1000)
+			m.until("records to flow", b.reaches(remote, 1000))
+			if err := tt.away(); err != nil {
+				t.Fatal(err)
+			}
+			if tt.noticed != "" {
+				m.waitFor(tt.noticed)
+			}
+			if tt.ofTarget {
+				w.grows(2000) // mirror has much in hand that it cannot write
+			}
+			m.stop()
+			if err := tt.back(); err != nil {
+				t.Fatal(err)
+			}
+			written := w.end()
+			m = startMirror(t, properties)
+			m.until("the rest", b.reaches(remote, written))
+			m.stop()
+			w.wantEachOnce(b, remote)
+		})
+	}
+	t.Run("nobody answers", func(t *testing.T) {
+		nobody := newDoor(t, b)
+		m := startMirror(t, fmt.Sprintf(stopProperties, "nobody", nobody.address, nobody.address))
+		m.waitFor("cannot reach cluster")
+		m.stop()
+	})
 }
