@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,8 @@ type written struct {
 	partitions int32 // 0 means 1
 	configs    map[string]string
 	write      func(a side, topic string)
-	records    int // that a reader of the source sees; -1 where the broker decides
+	records    int                                              // that a reader of the source sees; -1 where the broker decides
+	is         func(batches []size, records []*kgo.Record) bool // of partition 0: the source is what the name says
 }
 
 // keepAll: old timestamps would be deleted by retention before anybody has read them.
@@ -38,15 +40,15 @@ var sources = []written{
 	{name: "shapes", write: writeShapes, configs: keepAll, records: 512},
 	{name: "shapes-zstd", write: writeShapes, configs: keepAll, records: 512},
 	{name: "old-times", write: writeTimes, configs: keepAll, records: 200},
-	{name: "tiny-batches", partitions: 2, write: writeTiny(kgo.NoCompression()), records: 4000},
-	{name: "tiny-batches-gzip", partitions: 2, write: writeTiny(kgo.GzipCompression()), records: 4000},
+	{name: "tiny-batches", partitions: 2, write: writeTiny(kgo.NoCompression()), records: 4000, is: tiny},
+	{name: "tiny-batches-gzip", partitions: 2, write: writeTiny(kgo.GzipCompression()), records: 4000, is: tiny},
 	{name: "large-records", write: writeLarge(kgo.NoCompression()), records: 12},
 	{name: "large-records-lz4", write: writeLarge(kgo.Lz4Compression()), records: 12},
 	{name: "append-time", write: withCodec(kgo.Lz4Compression()), records: 2000,
 		configs: map[string]string{"message.timestamp.type": "LogAppendTime"}},
-	{name: "large-batches", write: writeLargeBatches, records: 60,
+	{name: "large-batches", write: writeLargeBatches, records: 60, is: large,
 		configs: map[string]string{"max.message.bytes": "6000000"}},
-	{name: "compacted", write: writeCompacted, records: -1, configs: map[string]string{
+	{name: "compacted", write: writeCompacted, records: -1, is: holey, configs: map[string]string{
 		"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "retention.ms": "-1"}},
 	{name: "transactions", partitions: 2, write: writeTransactions, records: 2000},
 	{name: "fifty", partitions: 50, write: writeFifty, records: 5000},
@@ -77,6 +79,9 @@ func TestEveryRecordArrivesAsItWas(t *testing.T) {
 			w.write(a, topic)
 		}
 		source[topic] = a.read(topic)
+		if w.is != nil && !w.is(a.batches(topic, 0), source[topic][0]) {
+			t.Fatalf("%s is not what the test needs: batches %+v", topic, a.batches(topic, 0))
+		}
 		if n := total(source[topic]); w.records >= 0 && n != w.records {
 			t.Fatalf("%s was written with %d records, want %d", topic, n, w.records)
 		}
@@ -119,6 +124,25 @@ func TestEveryRecordArrivesAsItWas(t *testing.T) {
 	if lines := m.lines(`"level":"error"`); len(lines) > 0 {
 		t.Errorf("complained of %s", lines[0].Text)
 	}
+}
+
+func tiny(batches []size, records []*kgo.Record) bool { return len(batches) == len(records) }
+
+// large: most of the topic stands in batches that are several times larger than the remote topic accepts.
+func large(batches []size, _ []*kgo.Record) bool {
+	n := 0
+	for _, b := range batches {
+		if b.bytes > 3<<20 {
+			n += int(b.records)
+		}
+	}
+	return n > 30
+}
+
+// holey: there are batches with holes, and null values.
+func holey(batches []size, records []*kgo.Record) bool {
+	return slices.ContainsFunc(batches, func(b size) bool { return b.records > 0 && b.records <= b.lastDelta }) &&
+		slices.ContainsFunc(records, func(r *kgo.Record) bool { return r.Value == nil })
 }
 
 func withCodec(codec kgo.CompressionCodec) func(side, string) {
