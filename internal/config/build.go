@@ -28,6 +28,10 @@ func (b builder) flow(f stream.Flow) Flow {
 		SyncConfigs:       b.interval(connector, "sync.topic.configs"),
 		AdminTimeout:      b.milliseconds(connector, "admin.timeout.ms", flow),
 
+		TopicRecreated: b.text(connector, "topic.recreated"),
+		RetentionGap:   b.text(connector, "retention.gap"),
+		OnRefused:      b.text(connector, "on.refused"),
+
 		HeartbeatInterval: b.heartbeatInterval(connector),
 		HeartbeatsFactor:  int16(b.number(connector, "heartbeats.topic.replication.factor", flow)),
 
@@ -112,6 +116,12 @@ func (b builder) clients(out *Flow) {
 // text is the value of a key, or its default.
 func (b builder) text(s settings, name string) string {
 	row, ok := find(name, flow)
+	return b.checked(s, row, ok)
+}
+
+// processText is the value of a key of the whole process, or its default.
+func (b builder) processText(s settings, name string) string {
+	row, ok := find(name, process)
 	return b.checked(s, row, ok)
 }
 

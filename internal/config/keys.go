@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -116,6 +117,11 @@ func (k key) check(value string) error {
 }
 
 func (k key) checkOneOf(value string) error {
+	if k.name == "status.address" && javaTrim(value) != "" {
+		if _, port, err := net.SplitHostPort(javaTrim(value)); err != nil || port == "" {
+			return fmt.Errorf("must be host:port, such as 127.0.0.1:8383, or empty")
+		}
+	}
 	if k.name == "replication.policy.separator" && !topicChars.MatchString(value) {
 		return fmt.Errorf("must consist of characters that topic names may have: letters, digits, dot, underscore, hyphen")
 	}

@@ -19,6 +19,9 @@ type Config struct {
 	Flows       []Flow    // the pairs that have work to do, in the order of `clusters`
 	Warnings    []Warning // in the order of the file
 	MemoryBytes int64     // memory.bytes
+
+	StatusAddress string // status.address; empty is nowhere
+	StatusNamed   bool   // the user named it: then it must be had
 }
 
 // Cluster is one of `clusters`.
@@ -40,6 +43,10 @@ type Flow struct {
 	RefreshTopics     time.Duration // 0 is off
 	SyncConfigs       time.Duration // 0 is off
 	AdminTimeout      time.Duration
+
+	TopicRecreated string // halt or follow
+	RetentionGap   string // report or halt
+	OnRefused      string // quarantine or skip
 
 	OffsetSyncs       OffsetSyncs
 	HeartbeatInterval time.Duration
@@ -94,7 +101,10 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 		checkTargets(targets, aliases, p)
 	}
 	b := builder{entries: entries, problems: p}
-	c.MemoryBytes = b.number(under(entries, ""), "memory.bytes", process)
+	bare := under(entries, "")
+	c.MemoryBytes = b.number(bare, "memory.bytes", process)
+	c.StatusAddress = javaTrim(b.processText(bare, "status.address"))
+	_, c.StatusNamed = bare["status.address"]
 	for _, f := range pairs(entries, aliases) {
 		if len(targets) == 0 || slices.Contains(targets, f.Target) {
 			c.Flows = append(c.Flows, b.flow(f))
