@@ -61,6 +61,8 @@ func (p *Pipe) advance(part *partition) {
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
 		part.acked, part.lastAck, part.failed, part.resolve = s.next, time.Now(), "", 0
+		part.moved = part.lastAck
+		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		if !part.gone {
 			p.acknowledge(part, s)
@@ -87,7 +89,7 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 	ack := stream.Ack{
 		Source: part.Source, Remote: part.Remote, Topic: part.Topic,
 		Next: s.next, NextSequence: part.flushed, LeaderEpoch: -1,
-		Bytes: len(s.raw), At: time.Now(),
+		Bytes: s.bytes, At: time.Now(),
 	}
 	if s.base >= 0 {
 		down := s.base
@@ -96,7 +98,7 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 			down += stream.Downstream(r.Count)
 		}
 	}
-	p.counters.acked(int64(s.records), int64(len(s.raw)))
+	p.counters.acked(int64(s.records), int64(s.bytes))
 	p.acked(ack)
 }
 
@@ -108,12 +110,15 @@ func (p *Pipe) recover(part *partition) {
 		p.stopReading(part)
 		part.letQueueGo()
 		p.target.kick()
-		if !p.copyInFlight(part) { // no room to keep them: read them again, from where the target says
-			p.restart(part)
-			return
-		}
 		part.phase = retrying
+		part.lastAck = time.Time{} // whoever leads next has to show first that it knows us
+		if !p.copyInFlight(part) { // no room to keep them: read them again, from where the target says
+			p.dropInFlight(part)
+			part.failure = nil
+			part.phase = starting
+		}
 		p.wait(part, retryBackoffMax)
+		p.troubled(part, "cannot be written", err)
 	case resolve:
 		if part.resolve++; part.resolve > resolveTries { // what the target says does not help
 			p.hold(part, err)
@@ -129,15 +134,19 @@ func (p *Pipe) recover(part *partition) {
 // the target is away. It reports whether the budget had room.
 func (p *Pipe) copyInFlight(part *partition) bool {
 	for _, s := range part.inFlight {
-		if s.lease == nil || s.done {
+		if s.kept > 0 || s.raw == nil {
 			continue
 		}
-		if !p.budget.try(int64(len(s.raw))) {
+		if s.done {
+			s.letGo(part, p.budget)
+			continue
+		}
+		if !p.budget.keep(int64(s.bytes)) {
 			return false
 		}
 		raw := append([]byte(nil), s.raw...)
-		s.letGo(part, p.budget)
-		s.raw, s.owned = raw, int64(len(raw))
+		p.buffers.give(s.letGo(part, p.budget))
+		s.raw, s.kept = raw, int64(len(raw))
 	}
 	return true
 }
@@ -172,8 +181,7 @@ func (p *Pipe) hold(part *partition, err error) {
 	p.dropInFlight(part)
 	part.failure = nil
 	part.phase = holding
-	part.retryAt = time.Now().Add(holdFor)
-	p.waiting[part.Source] = part
+	p.tryAt(part, time.Now().Add(holdFor))
 	p.tellOnce(part, stream.Error, fmt.Sprintf("%s is held at offset %d: %s", part.Source, part.acked, explain(err, part)), err)
 }
 
@@ -204,6 +212,5 @@ func explain(err error, part *partition) string {
 // wait makes a partition try again after its backoff, which doubles each time.
 func (p *Pipe) wait(part *partition, longest time.Duration) {
 	part.backoff = min(max(2*part.backoff, retryBackoff), longest)
-	part.retryAt = time.Now().Add(part.backoff)
-	p.waiting[part.Source] = part
+	p.tryAt(part, time.Now().Add(part.backoff))
 }

@@ -2,8 +2,10 @@ package replicate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -19,6 +21,7 @@ type Budget struct {
 
 	mu      sync.Mutex
 	used    int64
+	kept    int64 // of used, by batches that wait to be sent again
 	readers int64
 	waiting []*waiter // first come, first served
 }
@@ -42,37 +45,44 @@ func (b *Budget) share() int64 {
 	return min(max(b.size/(2*max(b.readers, 1)), minFetchShare), maxFetchShare)
 }
 
-// acquire waits until so many bytes are free, and takes them.
-func (b *Budget) acquire(ctx context.Context, bytes int64) error {
-	b.mu.Lock()
-	if len(b.waiting) == 0 && (b.used+bytes <= b.size || b.used == 0) {
-		b.used += bytes
-		b.mu.Unlock()
-		return nil
-	}
+// starvedAfter is how long acquire waits before it asks for relief, and from then on again and again.
+const starvedAfter = 200 * time.Millisecond
+
+// acquire waits until so many bytes are free, and takes them. While it waits it calls starved.
+func (b *Budget) acquire(ctx context.Context, bytes int64, starved func()) error {
 	w := &waiter{bytes, make(chan struct{})}
+	b.mu.Lock()
 	b.waiting = append(b.waiting, w)
+	b.grant()
 	b.mu.Unlock()
 	select {
 	case <-w.ready:
 		return nil
-	case <-ctx.Done():
+	default:
 	}
+	for {
+		select {
+		case <-w.ready:
+			return nil
+		case <-time.After(starvedAfter):
+			starved()
+		case <-ctx.Done():
+			b.withdraw(w)
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *Budget) withdraw(w *waiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
 	case <-w.ready: // granted in the same moment: give it back
 		b.used -= w.bytes
 	default:
-		for i, other := range b.waiting {
-			if other == w {
-				b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-				break
-			}
-		}
+		b.waiting = slices.DeleteFunc(b.waiting, func(other *waiter) bool { return other == w })
 	}
 	b.grant()
-	return ctx.Err()
 }
 
 // add changes what is in use at once: a positive amount may overdraw the budget (an answer that came larger than asked
@@ -84,15 +94,32 @@ func (b *Budget) add(bytes int64) {
 	b.mu.Unlock()
 }
 
-// try takes the bytes only if they are free.
-func (b *Budget) try(bytes int64) bool {
+// keep takes bytes for a batch that waits to be sent again, only if they are free. All that wait have a quarter of the
+// budget: the target may refuse them for days, and others must go on.
+func (b *Budget) keep(bytes int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+bytes > b.size {
+	if b.used+bytes > b.size || b.kept+bytes > b.size/4 {
 		return false
 	}
 	b.used += bytes
+	b.kept += bytes
 	return true
+}
+
+// unkeep gives back what keep took.
+func (b *Budget) unkeep(bytes int64) {
+	b.mu.Lock()
+	b.kept -= bytes
+	b.mu.Unlock()
+	b.add(-bytes)
+}
+
+// tight says that more than half is in use.
+func (b *Budget) tight() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used > b.size/2
 }
 
 func (b *Budget) grant() {

@@ -49,6 +49,7 @@ type fetcher struct {
 	budget  *Budget
 	sizes   FetchSizes
 	out     chan<- fetchAnswer
+	starved chan<- struct{} // told while there is no memory for an answer
 
 	mu      sync.Mutex
 	asked   []func() // changes to readings, run by the loop before its next fetch
@@ -72,9 +73,9 @@ type fetchAnswer struct {
 	err    error // of the request as a whole
 }
 
-func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, out chan<- fetchAnswer) *fetcher {
+func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
 	return &fetcher{
-		broker: broker, session: session, budget: budget, sizes: sizes, out: out,
+		broker: broker, session: session, budget: budget, sizes: sizes, out: out, starved: starved,
 		pending:  make(chan struct{}, 1),
 		readings: make(map[stream.Partition]*reading),
 		held:     make(map[stream.Partition]bool),
@@ -184,7 +185,7 @@ func (f *fetcher) changes() {
 // fetch makes one request and frames its answer.
 func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 	reserved := f.answerBytes()
-	if err := f.budget.acquire(ctx, reserved); err != nil {
+	if err := f.budget.acquire(ctx, reserved, f.starve); err != nil {
 		return fetchAnswer{}, err
 	}
 	wait := fetchMaxWait
@@ -199,6 +200,14 @@ func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 		return fetchAnswer{}, err
 	}
 	return f.frame(fetched, reserved), nil
+}
+
+// starve says that there is no memory for an answer: see Pipe.relieve.
+func (f *fetcher) starve() {
+	select {
+	case f.starved <- struct{}{}:
+	default:
+	}
 }
 
 // frame turns an answer into chunks, moves the readings on, and settles the reservation.

@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,22 +100,44 @@ func (p *Pipe) sourceMoved(leaders map[stream.Partition]stream.Leader) {
 		if part.reading && part.readAt != leader.Broker {
 			p.stopReading(part)
 		}
-		if _, waits := p.waiting[source]; !waits && !part.reading && part.phase == running && part.failure == nil && part.unsent() == nil {
-			p.read(part)
-		}
+		p.readAgain(part)
 	}
 	p.source.incomplete.Store(missing)
+}
+
+// readAgain reads a partition that only waited for a leader.
+func (p *Pipe) readAgain(part *partition) {
+	if _, waits := p.waiting[part.Source]; !waits && !part.reading && part.phase == running && part.failure == nil && part.unsent() == nil {
+		p.read(part)
+	}
 }
 
 // targetMoved lets partitions go on at their new leader.
 func (p *Pipe) targetMoved(leaders map[stream.Partition]stream.Leader) {
 	p.targetLeaders = leaders
+	p.leaveOld(leaders)
 	missing := false
 	for _, part := range p.parts {
-		if _, ok := leaders[part.Remote]; !ok {
+		if _, ok := leaders[part.Remote]; !ok { // nobody takes what is queued: the memory is for others
 			missing = true
+			p.stopReading(part)
+			part.letQueueGo()
+			continue
 		}
 		p.enqueue(part)
+		p.readAgain(part)
 	}
 	p.target.incomplete.Store(missing)
+}
+
+// leaveOld takes partitions that have moved out of the ready lists: the old leader may not answer for long.
+func (p *Pipe) leaveOld(leaders map[stream.Partition]stream.Leader) {
+	for _, s := range p.senders {
+		s.ready = slices.DeleteFunc(s.ready, func(part *partition) bool {
+			leader, ok := leaders[part.Remote]
+			stays := ok && leader.Broker == s.broker
+			part.queued = stays
+			return !stays
+		})
+	}
 }

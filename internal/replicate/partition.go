@@ -68,10 +68,12 @@ type partition struct {
 	successor *partition // of a gone one: the assignment that waits for those answers
 
 	lastAck time.Time
-	ran     bool   // has been running in this process
-	failed  string // why it could not start or is held, as last told
-	resolve int    // how often it was asked where the target is, since the last acknowledgement
-	asked   uint64 // the last question of where it starts: answers to older ones do not count
+	moved   time.Time // when the queue got its first batch, or the last one was acknowledged
+	outage  string    // the trouble that it waits in, see outages
+	ran     bool      // has been running in this process
+	failed  string    // why it could not start or is held, as last told
+	resolve int       // how often it was asked where the target is, since the last acknowledgement
+	asked   uint64    // the last question of where it starts: answers to older ones do not count
 	backoff time.Duration
 	retryAt time.Time // in phases retrying and holding
 }
@@ -80,7 +82,9 @@ type partition struct {
 type sent struct {
 	raw      []byte
 	lease    *lease // of a stamped batch, which is a slice of a fetch answer
+	bytes    int    // of raw
 	owned    int64  // bytes charged to the budget for a batch that was built or copied
+	kept     int64  // the same of one that waits to be sent again
 	view     int64  // bytes that the gate still counts for it
 	records  int32
 	runs     []batch.Run
@@ -93,6 +97,9 @@ type sent struct {
 // take adds a chunk to the queue; what was already there when the partition started is passed over.
 func (p *partition) take(c chunk, shaper *batch.Shaper) error {
 	p.high = max(p.high, c.high)
+	if len(p.views) == 0 {
+		p.moved = time.Now()
+	}
 	for i, v := range c.views {
 		if p.skip > 0 {
 			passed, err := p.passOver(v, shaper)
@@ -208,6 +215,10 @@ func (s *sent) letGo(p *partition, budget *Budget) []byte {
 		budget.add(-s.owned)
 		s.owned = 0
 	}
+	if s.kept > 0 {
+		budget.unkeep(s.kept)
+		s.kept = 0
+	}
 	s.raw = nil
 	return free
 }
@@ -220,7 +231,10 @@ func (p *partition) ready(broker int32) bool {
 	case p.phase != running:
 		return false
 	}
-	return p.unsent() != nil || (len(p.views) > 0 && len(p.inFlight) < p.window())
+	if p.unsent() != nil {
+		return p.open < p.window()
+	}
+	return len(p.views) > 0 && len(p.inFlight) < p.window()
 }
 
 // trusted is how long after an acknowledgement the target certainly still knows our producer id in the partition

@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -84,11 +85,17 @@ type Pipe struct {
 	assignments chan []Assignment
 	started     chan resumed
 	questions   chan func()
+	starved     chan struct{} // some fetch finds no memory
+	stopped     chan struct{} // closed when nothing is taken in any more
 
 	reading context.Context // of the fetch loops and everything that asks
 	sending context.Context // of the senders; it outlives reading, so that answers still come in
 
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
+
+	nextDue time.Time // of those waiting; none if zero
+	armed   bool      // the timer is set to it
+	outages outages
 
 	generation uint64
 	counters   counters
@@ -109,6 +116,9 @@ func New(c Config) *Pipe {
 		assignments: make(chan []Assignment),
 		started:     make(chan resumed),
 		questions:   make(chan func()),
+		starved:     make(chan struct{}, 1),
+		stopped:     make(chan struct{}),
+		outages:     make(outages),
 	}
 	return p
 }
@@ -118,10 +128,14 @@ func (p *Pipe) Assign(ctx context.Context, partitions []Assignment) error {
 	select {
 	case p.assignments <- partitions:
 		return nil
+	case <-p.stopped:
+		return errStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
+
+var errStopped = errors.New("the pipe has stopped")
 
 // stopWait is how long a stopping pipe waits for the answers to what it has sent.
 const stopWait = 3 * time.Second
@@ -165,6 +179,7 @@ func (p *Pipe) letGo() {
 
 // loop is the pipe's life: every event changes the state, and then what can be sent is sent.
 func (p *Pipe) loop(ctx context.Context) {
+	defer close(p.stopped)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	for {
@@ -185,6 +200,8 @@ func (p *Pipe) loop(ctx context.Context) {
 			p.start(r)
 		case <-retry.C:
 			p.due(time.Now())
+		case <-p.starved:
+			p.relieve(time.Now())
 		case question := <-p.questions:
 			question()
 		}
@@ -290,6 +307,7 @@ func topicsOf(list []Assignment, topic func(Assignment) string) []string {
 func (p *Pipe) remove(part *partition) {
 	p.stopReading(part)
 	part.letQueueGo()
+	p.over(part)
 	part.gone = true
 	delete(p.parts, part.Source)
 	delete(p.waiting, part.Source)
@@ -311,8 +329,10 @@ func (p *Pipe) left(part *partition) {
 // due tries partitions again whose time has come.
 func (p *Pipe) due(now time.Time) {
 	var again []*partition
+	p.nextDue = time.Time{}
 	for source, part := range p.waiting {
 		if now.Before(part.retryAt) {
+			p.tryAt(part, part.retryAt)
 			continue
 		}
 		delete(p.waiting, source)
@@ -334,18 +354,41 @@ func (p *Pipe) due(now time.Time) {
 	p.ask(again...)
 }
 
-// arm sets the timer to the next partition that is due.
-func (p *Pipe) arm(t *time.Timer) {
-	if len(p.waiting) == 0 {
-		return
+// tryAt makes a partition due at a time.
+func (p *Pipe) tryAt(part *partition, at time.Time) {
+	part.retryAt = at
+	p.waiting[part.Source] = part
+	if p.nextDue.IsZero() || at.Before(p.nextDue) {
+		p.nextDue, p.armed = at, false
 	}
-	var next time.Time
-	for _, part := range p.waiting {
-		if next.IsZero() || part.retryAt.Before(next) {
-			next = part.retryAt
+}
+
+// dueEvery bounds how often those that wait are looked through.
+const dueEvery = 10 * time.Millisecond
+
+// arm sets the timer to the next partition that is due, if that has changed.
+func (p *Pipe) arm(t *time.Timer) {
+	if !p.armed && !p.nextDue.IsZero() {
+		t.Reset(max(time.Until(p.nextDue), dueEvery))
+		p.armed = true
+	}
+}
+
+// stuckAfter is how long a queue may stand still when others need its memory.
+const stuckAfter = time.Second
+
+// relieve lets go the queues that do not move, as those of a leader that does not answer: a fetch finds no memory.
+func (p *Pipe) relieve(now time.Time) {
+	for _, part := range p.parts {
+		if len(part.views) == 0 || now.Sub(part.moved) < stuckAfter {
+			continue
+		}
+		p.stopReading(part)
+		part.letQueueGo()
+		if len(part.inFlight) == 0 { // else it is read again when they have been answered
+			p.wait(part, fetchBackoffMax)
 		}
 	}
-	t.Reset(max(time.Until(next), time.Millisecond))
 }
 
 // tellOnce tells of a trouble of a partition unless it was the last that was told; an acknowledgement ends it.

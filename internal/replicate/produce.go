@@ -92,9 +92,10 @@ func (p *Pipe) pump() {
 // go to the end of the list.
 func (p *Pipe) nextRequest(s *sender) *request {
 	r := &request{to: s}
+	full := min(requestBytes, int(p.budget.size/16)) // a broker that does not answer holds five of them
 	size := 0
 	var again []*partition
-	for len(s.ready) > 0 && size < requestBytes {
+	for len(s.ready) > 0 && size < full {
 		part := s.ready[0]
 		s.ready = s.ready[1:]
 		part.queued = false

@@ -18,9 +18,12 @@ func (p *Pipe) read(part *partition) {
 	if !ok {
 		return // sourceMoved comes back to it
 	}
+	if _, ok := p.targetLeaders[part.Remote]; !ok {
+		return // what is read could not be sent; targetMoved comes back to it
+	}
 	f, ok := p.fetchers[leader.Broker]
 	if !ok {
-		f = newFetcher(leader.Broker, p.openSession(leader.Broker), p.budget, p.sizes, p.fetches)
+		f = newFetcher(leader.Broker, p.openSession(leader.Broker), p.budget, p.sizes, p.fetches, p.starved)
 		p.fetchers[leader.Broker] = f
 		p.background(func() { f.run(p.reading) })
 	}
@@ -86,6 +89,7 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 	if remedy == follow || remedy == missing {
 		p.source.kick()
 		p.wait(part, fetchBackoffMax)
+		p.troubled(part, "cannot be read", err)
 		return
 	}
 	if len(part.views) > 0 || len(part.inFlight) > 0 { // the error is about what comes after these: they come first
@@ -161,8 +165,8 @@ func (p *Pipe) start(r resumed) {
 			continue
 		}
 		if err != nil {
-			p.tellOnce(part, stream.Warn, fmt.Sprintf("%s cannot start yet: %v", part.Source, err), err)
 			p.wait(part, retryBackoffMax)
+			p.troubled(part, "cannot start yet", err)
 			continue
 		}
 		s := r.starts[part.Source]
@@ -224,6 +228,8 @@ func (p *Pipe) Standings(ctx context.Context) []Standing {
 	select {
 	case p.questions <- question:
 		return <-answer
+	case <-p.stopped:
+		return nil
 	case <-ctx.Done():
 		return nil
 	}

@@ -51,12 +51,18 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			part.settle()
 			continue
 		}
-		s := &sent{raw: out.Raw, records: out.Records, runs: out.Runs, next: part.from}
-		if out.Form == batch.FormStamp {
+		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from}
+		switch {
+		case out.Form == batch.FormStamp && p.budget.tight(): // as a slice it would keep its whole fetch answer
+			s.raw = append(buffer[:0], out.Raw...)
+			s.owned = int64(cap(s.raw))
+			p.budget.add(s.owned)
+			part.letViewsGo(1, false)
+		case out.Form == batch.FormStamp:
 			p.buffers.give(buffer)
 			s.lease, s.view = part.leases[0], int64(len(out.Raw))
 			part.letViewsGo(1, true)
-		} else {
+		default:
 			s.owned = int64(cap(out.Raw))
 			p.budget.add(s.owned)
 			part.letViewsGo(used, false)

@@ -233,6 +233,7 @@ type sim struct {
 	reading func(place stream.Place) error // the answer to a partition's part of a fetch
 
 	lag   atomic.Int64   // of the way to the target
+	hung  atomic.Int64   // a broker of the target that answers nothing before requests time out
 	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
 	late  sync.WaitGroup // requests that their sender has given up
 }
@@ -370,6 +371,13 @@ func (m *sim) sender(ctx context.Context, broker int32) Sender {
 				return
 			case call := <-s.calls:
 				time.Sleep(time.Millisecond + time.Duration(m.lag.Load())) // of the test's clock
+				if m.hung.Load() == int64(broker) {
+					select {
+					case <-ctx.Done():
+						return
+					case <-time.After(40 * time.Second):
+					}
+				}
 				call()
 			}
 		}
@@ -385,6 +393,9 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 	m := s.sim
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.hung.Load() == int64(s.broker) {
+		return nil, fmt.Errorf("timed out")
+	}
 	if m.fault() {
 		return nil, fmt.Errorf("connection refused")
 	}
