@@ -118,7 +118,9 @@ func (p *Pipe) recover(part *partition) {
 			part.phase = starting
 		}
 		p.wait(part, retryBackoffMax)
-		p.troubled(part, "cannot be written", err)
+		if _, answered := stream.CodeOf(err); answered { // else brokerAnswered has told it
+			p.troubled(part, cannotWrite, err)
+		}
 	case resolve:
 		if part.resolve++; part.resolve > resolveTries { // what the target says does not help
 			p.hold(part, err)

@@ -3,6 +3,7 @@ package replicate
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tandem/internal/stream"
@@ -11,6 +12,13 @@ import (
 // outages are the troubles in which partitions wait, by reason. A broker that is away stops hundreds of partitions for
 // one reason: the first is told, and that the last is over.
 type outages map[string]map[*partition]bool
+
+// The troubles. An acknowledgement ends each; reading ends one of reading, and a start one of starting.
+const (
+	cannotStart = "cannot start yet"
+	cannotRead  = "cannot be read"
+	cannotWrite = "cannot be written"
+)
 
 // troubledAfter is the backoff from which a partition counts as troubled: leaders move all the time.
 const troubledAfter = time.Second
@@ -45,6 +53,15 @@ func (p *Pipe) over(part *partition) {
 		p.report(stream.Event{Flow: p.flow, Severity: stream.Info, Message: fmt.Sprintf("no partition waits any more that %s", part.outage)})
 	}
 	part.outage = ""
+}
+
+// wasRead ends what had to do with reading.
+func (p *Pipe) wasRead(part *partition) {
+	writes := !part.lastAck.IsZero() // since the last failure of a write
+	if strings.HasPrefix(part.outage, cannotRead) || part.outage == "" && writes && part.failure == nil && len(part.inFlight) == 0 {
+		part.backoff = 0
+		p.over(part)
+	}
 }
 
 // root is the innermost error: what is the same for all partitions that it concerns.

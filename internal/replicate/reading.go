@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tandem/internal/stream"
@@ -78,6 +79,8 @@ func (p *Pipe) fetched(a fetchAnswer) {
 		if c.err != nil {
 			part.reading = false // the loop has let go of it
 			p.fetchFailed(part, c.err)
+		} else {
+			p.wasRead(part)
 		}
 		p.enqueue(part)
 	}
@@ -89,7 +92,7 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 	if remedy == follow || remedy == missing {
 		p.source.kick()
 		p.wait(part, fetchBackoffMax)
-		p.troubled(part, "cannot be read", err)
+		p.troubled(part, cannotRead, err)
 		return
 	}
 	if len(part.views) > 0 || len(part.inFlight) > 0 { // the error is about what comes after these: they come first
@@ -166,11 +169,14 @@ func (p *Pipe) start(r resumed) {
 		}
 		if err != nil {
 			p.wait(part, retryBackoffMax)
-			p.troubled(part, "cannot start yet", err)
+			p.troubled(part, cannotStart, err)
 			continue
 		}
 		s := r.starts[part.Source]
 		part.phase, part.ran = running, true
+		if strings.HasPrefix(part.outage, cannotStart) {
+			p.over(part)
+		}
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		p.read(part)

@@ -224,7 +224,8 @@ type sim struct {
 	acks    map[stream.Partition][]stream.Ack
 	events  []stream.Event
 	fetches int
-	asked   int // questions for producer states
+	asked   int   // questions for producer states
+	silent  error // the answer to them, if not nil
 
 	// Scripts of single tests, called with mu held; nil does nothing. An error of before is the answer, and nothing is
 	// appended; an error of after is the answer though the batch was appended.
@@ -282,10 +283,11 @@ type simSession struct {
 	sim    *sim
 	broker int32
 	places map[stream.Partition]stream.Place
+	told   map[stream.Partition]bool
 }
 
 func (s *simSession) Set(p stream.Place)        { s.places[p.Partition] = p }
-func (s *simSession) Forget(p stream.Partition) { delete(s.places, p) }
+func (s *simSession) Forget(p stream.Partition) { delete(s.places, p); delete(s.told, p) }
 
 func (s *simSession) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]stream.Fetched, error) {
 	if all, err := s.fetch(bounds); len(all) > 0 || err != nil {
@@ -348,7 +350,8 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 			left -= len(e.raw)
 		}
 		f.Aborted = log.aborted
-		if len(f.Records) > 0 {
+		if len(f.Records) > 0 || !s.told[p] { // a broker tells the high watermark of a partition that is new to the session
+			s.told[p] = true
 			all = append(all, f)
 		}
 	}
@@ -469,6 +472,9 @@ func (m *sim) ProducerStates(_ context.Context, _ int64, partitions []stream.Par
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked++
+	if m.silent != nil {
+		return nil, nil, m.silent
+	}
 	states := make(map[stream.Partition]stream.ProducerState)
 	for _, p := range partitions {
 		if t := m.targets[p]; t.known {
@@ -525,7 +531,7 @@ func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
 		Flow: stream.Flow{Source: "A", Target: "B"}, Producer: batch.Producer{ID: 4711},
 		Source: m, Target: m,
 		Session: func(b int32) Session {
-			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place)}
+			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place), told: make(map[stream.Partition]bool)}
 		},
 		Sender: m.sender,
 		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Reset: ResetEarliest, Report: m.report},
