@@ -25,31 +25,37 @@ type written struct {
 	is         func(batches []size, records []*kgo.Record) bool // of partition 0: the source is what the name says
 }
 
-// keepAll: old timestamps would be deleted by retention before anybody has read them.
-var keepAll = map[string]string{"retention.ms": "-1"}
+var appendTime = map[string]string{"message.timestamp.type": "LogAppendTime"}
 
+// Small batches are merged on their way, whole ones keep their bytes.
 var sources = []written{
 	{name: "empty", partitions: 3},
-	{name: "plain", write: withCodec(kgo.NoCompression()), records: 2000},
-	{name: "gzip", write: withCodec(kgo.GzipCompression()), records: 2000},
-	{name: "snappy", write: withCodec(kgo.SnappyCompression()), records: 2000},
-	{name: "lz4", write: withCodec(kgo.Lz4Compression()), records: 2000},
-	{name: "zstd", write: withCodec(kgo.ZstdCompression()), records: 2000},
+	{name: "plain", write: withCodec(kgo.NoCompression(), 16<<10), records: 2000},
+	{name: "gzip", write: withCodec(kgo.GzipCompression(), 16<<10), records: 2000},
+	{name: "snappy", write: withCodec(kgo.SnappyCompression(), 16<<10), records: 2000},
+	{name: "lz4", write: withCodec(kgo.Lz4Compression(), 16<<10), records: 2000},
+	{name: "zstd", write: withCodec(kgo.ZstdCompression(), 16<<10), records: 2000},
+	{name: "plain-whole", write: withCodec(kgo.NoCompression(), 1<<20), records: 2000, is: whole},
+	{name: "gzip-whole", write: withCodec(kgo.GzipCompression(), 1<<20), records: 2000, is: whole},
+	{name: "snappy-whole", write: withCodec(kgo.SnappyCompression(), 1<<20), records: 2000, is: whole},
+	{name: "lz4-whole", write: withCodec(kgo.Lz4Compression(), 1<<20), records: 2000, is: whole},
+	{name: "zstd-whole", write: withCodec(kgo.ZstdCompression(), 1<<20), records: 2000, is: whole},
 	{name: "java-snappy", write: byJava("snappy"), records: 3000},
 	{name: "java-lz4", write: byJava("lz4"), records: 3000},
-	{name: "shapes", write: writeShapes, configs: keepAll, records: 512},
-	{name: "shapes-zstd", write: writeShapes, configs: keepAll, records: 512},
-	{name: "old-times", write: writeTimes, configs: keepAll, records: 200},
+	{name: "shapes", write: writeShapes, records: 512},
+	{name: "shapes-zstd", write: writeShapes, records: 512},
+	{name: "old-times", write: writeTimes, records: 200},
 	{name: "tiny-batches", partitions: 2, write: writeTiny(kgo.NoCompression()), records: 4000, is: tiny},
 	{name: "tiny-batches-gzip", partitions: 2, write: writeTiny(kgo.GzipCompression()), records: 4000, is: tiny},
 	{name: "large-records", write: writeLarge(kgo.NoCompression()), records: 12},
 	{name: "large-records-lz4", write: writeLarge(kgo.Lz4Compression()), records: 12},
-	{name: "append-time", write: withCodec(kgo.Lz4Compression()), records: 2000,
-		configs: map[string]string{"message.timestamp.type": "LogAppendTime"}},
+	{name: "append-time", write: withCodec(kgo.Lz4Compression(), 16<<10), records: 2000, configs: appendTime},
+	{name: "append-time-whole", write: withCodec(kgo.Lz4Compression(), 1<<20), records: 2000, configs: appendTime, is: whole},
+	{name: "append-time-plain", write: withCodec(kgo.NoCompression(), 1<<20), records: 2000, configs: appendTime, is: whole},
 	{name: "large-batches", write: writeLargeBatches, records: 60, is: large,
 		configs: map[string]string{"max.message.bytes": "6000000"}},
 	{name: "compacted", write: writeCompacted, records: -1, is: holey, configs: map[string]string{
-		"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "retention.ms": "-1"}},
+		"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01"}},
 	{name: "transactions", partitions: 2, write: writeTransactions, records: 2000},
 	{name: "fifty", partitions: 50, write: writeFifty, records: 5000},
 }
@@ -65,8 +71,8 @@ every->everyB.topics = every-.*
 committed->everyB.enabled = true
 committed->everyB.topics = every-transactions
 committed.consumer.isolation.level = read_committed
-# Remote topics keep the limit of 1 MB that brokers have by default.
-config.properties.exclude = message\\.timestamp\\.type, max\\.message\\.bytes
+# Remote topics keep the limit of 1 MB that brokers have by default, and are not compacted while the test reads them.
+config.properties.exclude = message\\.timestamp\\.type, max\\.message\\.bytes, segment\\.ms
 `
 
 func TestEveryRecordArrivesAsItWas(t *testing.T) {
@@ -145,16 +151,25 @@ func holey(batches []size, records []*kgo.Record) bool {
 		slices.ContainsFunc(records, func(r *kgo.Record) bool { return r.Value == nil })
 }
 
-func withCodec(codec kgo.CompressionCodec) func(side, string) {
+// whole: there are batches large enough to be passed on as they are.
+func whole(batches []size, _ []*kgo.Record) bool {
+	return slices.ContainsFunc(batches, func(b size) bool { return b.bytes > 200<<10 })
+}
+
+// withCodec writes a megabyte, of which a compressor saves about half. The times are not those of the broker.
+func withCodec(codec kgo.CompressionCodec, batchBytes int32) func(side, string) {
 	return func(a side, topic string) {
+		random := rand.NewChaCha8([32]byte{9})
+		noise := make([]byte, 250)
 		var records []*kgo.Record
 		for i := range 2000 {
+			_, _ = random.Read(noise)
 			records = append(records, &kgo.Record{
-				Key:   fmt.Appendf(nil, "key-%d", i%17),
-				Value: fmt.Appendf(nil, `{"order":%d,"text":%q}`, i, strings.Repeat("again ", i%40)),
+				Key: fmt.Appendf(nil, "key-%d", i%17), Value: fmt.Appendf(nil, `{"order":%d,"text":"%s%x"}`, i, strings.Repeat("again ", i%10), noise),
+				Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i)),
 			})
 		}
-		a.write(topic, records, kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(16<<10))
+		a.write(topic, records, kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(batchBytes), kgo.ProducerLinger(200*time.Millisecond))
 	}
 }
 

@@ -17,6 +17,8 @@ clusters = %[1]s, %[1]sB
 %[1]s->%[1]sB.enabled = true
 %[1]s->%[1]sB.topics = %[1]s-.*
 %[1]s.consumer.isolation.level = read_committed
+# Remote topics are not compacted while the test reads them.
+config.properties.exclude = segment\\.ms
 `
 
 // A killed mirror goes on by counting what the target has; aborted records and markers are not there to be counted.

@@ -34,8 +34,9 @@ func buildAndRun(m *testing.M) int {
 	return realkafka.Main(m)
 }
 
-// brokerConfig lets the log cleaner look every second: tests wait for holes in compacted topics.
-var brokerConfig = map[string]string{"log.cleaner.backoff.ms": "1000"}
+// brokerConfig lets the log cleaner look every second, since tests wait for holes in compacted topics, and keeps records
+// whose timestamps are old.
+var brokerConfig = map[string]string{"log.cleaner.backoff.ms": "1000", "log.retention.ms": "-1"}
 
 // clusters are the two that all tests share.
 func clusters(t *testing.T) (a, b side) {
