@@ -33,7 +33,7 @@ var errClosed = fmt.Errorf("admin client is closed: %w", sarama.ErrClosedClient)
 
 // NewAdmin makes an Admin that will connect when it is first used.
 func NewAdmin(c Client) *Admin {
-	return &Admin{client: c, appends: appender{client: c}}
+	return &Admin{client: c, appends: appender{client: c, patience: 2 * c.requestTimeout}}
 }
 
 // Close ends all connections. Calls under way fail.

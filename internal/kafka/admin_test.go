@@ -385,6 +385,18 @@ func TestTheContextEndsTheWait(t *testing.T) {
 	}
 }
 
+// After an answer that did not come in time the connection is of no more use: later answers would be taken for it.
+func TestAnAnswerThatNeverComes(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+	a := adminOf(t, cluster.ListenAddrs()[0], map[string]string{"request.timeout.ms": "300"})
+	cluster.ControlKey(kmsg.DescribeConfigs.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		return nil, nil, true
+	})
+	if configs, err := a.Configs(within(t, 10*time.Second), []string{"orders"}); err != nil || len(configs) != 1 {
+		t.Errorf("got %v, %v", configs, err)
+	}
+}
+
 func TestRightsThatAreMissing(t *testing.T) {
 	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "orders"),
 		kfake.User("PLAIN", "alice", secret, kfake.ACL{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -55,7 +56,8 @@ func message(topic string, r stream.Record) *sarama.ProducerMessage {
 // appender owns the producer that all Appends of an Admin share. A producer that failed is replaced: after an error its
 // sequence numbers may not be those of the broker any more, and a new producer id starts clean.
 type appender struct {
-	client Client
+	client   Client
+	patience time.Duration // how long a chunk may take in all, retries included
 
 	dial  sync.Mutex // held while a producer is made; guards plain
 	plain bool       // the cluster refused idempotence, for which it wanted IdempotentWrite before Kafka 2.8
@@ -80,8 +82,17 @@ func (p *appender) send(ctx context.Context, topic string, messages []*sarama.Pr
 	if err != nil {
 		return err
 	}
-	err = shared.SendMessages(messages)
-	p.release(shared, err != nil)
+	sent := make(chan error, 1)
+	go func() { sent <- shared.SendMessages(messages) }()
+	timer := time.NewTimer(p.patience)
+	defer timer.Stop()
+	select {
+	case err = <-sent:
+		p.release(shared, err != nil)
+	case <-timer.C:
+		p.abandon(shared, sent)
+		return fmt.Errorf("no acknowledgement within %v: %w", p.patience, os.ErrDeadlineExceeded)
+	}
 	var failed sarama.ProducerErrors
 	if errors.As(err, &failed) && len(failed) > 0 {
 		return fmt.Errorf("partition %d: %w", failed[0].Msg.Partition, inKafkasWords(failed[0].Err))
@@ -152,6 +163,23 @@ func (p *appender) release(shared *producer, retire bool) {
 	}
 }
 
+// abandon takes a producer out of use that does not end a send. sarama's gives up by itself long before; but one was seen
+// to hang after its broker had been killed, and whoever appends next must not hang with it. Without connections it fails
+// what it still holds.
+func (p *appender) abandon(shared *producer, sent <-chan error) {
+	p.mu.Lock()
+	shared.retired = true
+	if p.now == shared {
+		p.now = nil
+	}
+	p.mu.Unlock()
+	go func() {
+		_ = shared.client.Close()
+		<-sent
+		p.release(shared, true)
+	}()
+}
+
 func (p *appender) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,7 +197,11 @@ func (p *appender) close() error {
 }
 
 func (p *producer) end() error {
-	return errors.Join(p.SyncProducer.Close(), p.client.Close())
+	err := errors.Join(p.SyncProducer.Close(), p.client.Close())
+	if errors.Is(err, sarama.ErrClosedClient) { // abandoned: closed before
+		return nil
+	}
+	return err
 }
 
 // make sets up a producer. It has a client of its own: an idempotent producer of sarama's allows one request under way for

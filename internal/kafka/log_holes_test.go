@@ -32,7 +32,8 @@ func batchBytes(first, last int64, keys ...string) []byte {
 
 // scripted is a broker whose log is written by hand: what it answers to a fetch at each offset.
 type scripted struct {
-	end     int64 // high watermark and last stable offset
+	end     int64 // high watermark, and last stable offset
+	open    int64 // records before end of a transaction that is still open: the last stable offset is so much less
 	answers map[int64][]byte
 	codes   map[int64]int16 // an error code, given once
 	fetched []int64
@@ -57,7 +58,7 @@ func (s *scripted) install(cluster *kfake.Cluster) {
 		at := fetch.Topics[0].Partitions[0].FetchOffset
 		s.fetched = append(s.fetched, at)
 		p := kmsg.NewFetchResponseTopicPartition()
-		p.HighWatermark, p.LastStableOffset = s.end, s.end
+		p.HighWatermark, p.LastStableOffset = s.end, s.end-s.open
 		p.ErrorCode, p.RecordBatches = s.codes[at], s.answers[at]
 		if p.ErrorCode != 0 {
 			p.RecordBatches = nil
@@ -156,25 +157,31 @@ func TestReadAllOfALogThatLostItsEnd(t *testing.T) {
 }
 
 // A new leader shows less than the old one did, until its followers have told it how far they are.
-func TestReadAllWaitsForTheHighWatermark(t *testing.T) {
-	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "log"))
-	s := &scripted{end: 4, answers: map[int64][]byte{0: batchBytes(0, 1, "a", "b")}}
-	s.install(cluster)
-	a := adminOf(t, cluster.ListenAddrs()[0], nil)
-	var got string
-	err := a.ReadAll(within(t, 10*time.Second), "log", false, func(r stream.Record) error {
-		got += fmt.Sprintf("%d%s ", r.Offset, r.Key)
-		if r.Offset == 1 { // the election happens now
-			s.end = 2
-			cluster.ControlKey(kmsg.Metadata.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-				s.end, s.answers = 4, map[int64][]byte{2: batchBytes(2, 3, "c", "d")}
-				return nil, nil, false
-			})
+func TestReadAllWaitsForANewLeaderToCatchUp(t *testing.T) {
+	for _, committed := range []bool{false, true} {
+		cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "log"))
+		s := &scripted{end: 4, answers: map[int64][]byte{0: batchBytes(0, 1, "a", "b")}}
+		s.install(cluster)
+		a := adminOf(t, cluster.ListenAddrs()[0], nil)
+		var got string
+		err := a.ReadAll(within(t, 10*time.Second), "log", committed, func(r stream.Record) error {
+			got += fmt.Sprintf("%d%s ", r.Offset, r.Key)
+			if r.Offset == 1 { // the election happens now
+				if committed {
+					s.open = 2
+				} else {
+					s.end = 2
+				}
+				cluster.ControlKey(kmsg.Metadata.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+					s.end, s.open, s.answers = 4, 0, map[int64][]byte{2: batchBytes(2, 3, "c", "d")}
+					return nil, nil, false
+				})
+			}
+			return nil
+		})
+		if err != nil || got != "0a 1b 2c 3d " {
+			t.Errorf("committed %v: got %q, %v", committed, got, err)
 		}
-		return nil
-	})
-	if err != nil || got != "0a 1b 2c 3d " {
-		t.Errorf("got %q, %v", got, err)
 	}
 }
 

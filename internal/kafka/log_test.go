@@ -165,6 +165,28 @@ func TestAppendWithoutTheRightToBeIdempotent(t *testing.T) {
 	}
 }
 
+// A producer that does not come back is given up, and the next Append has another one.
+func TestAProducerThatHangs(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "log"))
+	a := adminOf(t, cluster.ListenAddrs()[0], nil)
+	if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{Key: []byte("0")}}); err != nil {
+		t.Fatal(err)
+	}
+	first := a.appends.now
+	a.appends.patience = 50 * time.Millisecond
+	cluster.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+	if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{Key: []byte("1")}}); Classify(err) != Unreachable {
+		t.Errorf("got %v", err)
+	}
+	a.appends.patience = 10 * time.Second
+	if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{Key: []byte("2")}}); err != nil {
+		t.Error(err)
+	}
+	if a.appends.now == first {
+		t.Error("the producer that hung is still in use")
+	}
+}
+
 func TestAppendTellsTheReason(t *testing.T) {
 	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "log"))
 	a := adminOf(t, cluster.ListenAddrs()[0], nil)
