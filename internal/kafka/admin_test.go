@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -469,5 +470,35 @@ func TestAppendWaitsForAProducerID(t *testing.T) {
 	a := adminOf(t, cluster.ListenAddrs()[0], nil)
 	if err := a.Append(within(t, 10*time.Second), "log", []stream.Record{{}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Close leaves none of the libraries' goroutines behind.
+func TestCloseEndsEverything(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "log"))
+	a := adminOf(t, cluster.ListenAddrs()[0], nil)
+	ctx := within(t, 10*time.Second)
+	if _, err := a.Topics(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Append(ctx, "log", []stream.Record{{}}); err != nil {
+		t.Fatal(err)
+	}
+	readAll(t, a, "log", false)
+	running := func() string {
+		stacks := make([]byte, 1<<20)
+		return string(stacks[:runtime.Stack(stacks, true)])
+	}
+	if !strings.Contains(running(), "asyncProducer") {
+		t.Fatal("the producer cannot be seen")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	for strings.Contains(running(), "asyncProducer") || strings.Contains(running(), "sarama.(*client)") {
+		if ctx.Err() != nil {
+			t.Fatalf("still running:\n%s", running())
+		}
+		runtime.Gosched() // connections close in goroutines of their own
 	}
 }
