@@ -68,6 +68,7 @@ func (p *Pipe) fetched(a fetchAnswer) {
 		}
 		passing := part.skip > 0
 		if err := part.take(c, p.shaper); err != nil {
+			part.settle() // what was passed over before it stays passed over
 			p.hold(part, err)
 			continue
 		}

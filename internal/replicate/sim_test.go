@@ -51,6 +51,13 @@ func simBatch(topic string, base int64, offsets []int64, attributes int16, produ
 	return b
 }
 
+// reseal makes the length and the CRC of a changed batch right.
+func reseal(b []byte) []byte {
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
 // simMarker is a control batch: an abort or a commit of a producer.
 func simMarker(offset, producer int64, abort bool) []byte {
 	kind := byte(1)
