@@ -107,13 +107,15 @@ func (l *liveMemory) Remember(ctx context.Context, places map[stream.Partition]P
 	return l.simMemory.Remember(ctx, places)
 }
 
-// forgetSome leaves an anchor of some earlier moment for each partition.
+// forgetSome leaves an anchor and a position of some earlier moments for each partition.
 func (l *liveMemory) forgetSome() {
 	l.sim.mu.Lock()
 	defer l.sim.mu.Unlock()
 	for remote, acks := range l.sim.acks {
 		a := acks[l.sim.rand.IntN(len(acks))]
 		l.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence}
+		noted := acks[l.sim.rand.IntN(len(acks))]
+		l.positions[noted.Source] = noted.Next - 1
 	}
 	clear(l.sim.acks)
 }
