@@ -54,6 +54,10 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from}
 		switch {
 		case out.Form == batch.FormStamp && p.budget.tight(): // as a slice it would keep its whole fetch answer
+			if cap(buffer) > 2*len(out.Raw) {
+				p.buffers.give(buffer)
+				buffer = nil
+			}
 			s.raw = append(buffer[:0], out.Raw...)
 			s.owned = int64(cap(s.raw))
 			p.budget.add(s.owned)
@@ -79,8 +83,9 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 type buffers struct{ free [][]byte }
 
 const (
-	buffersKept   = 16
-	bufferLargest = 2 << 20
+	buffersKept    = 16
+	bufferSmallest = 16 << 10 // a smaller one is made as fast as it is found
+	bufferLargest  = 2 << 20
 )
 
 func (b *buffers) take() []byte {
@@ -93,7 +98,7 @@ func (b *buffers) take() []byte {
 }
 
 func (b *buffers) give(buffer []byte) {
-	if cap(buffer) > 0 && cap(buffer) <= bufferLargest && len(b.free) < buffersKept {
+	if cap(buffer) >= bufferSmallest && cap(buffer) <= bufferLargest && len(b.free) < buffersKept {
 		b.free = append(b.free, buffer[:0])
 	}
 }
