@@ -4,16 +4,16 @@
 // In the order in which data moves: fetch.go (one loop for each source broker), route.go (frames, checks and filters what a
 // fetch brought), partition.go (the queue and the in-flight batches of one partition), shape.go (the next batch to send),
 // produce.go (one queue for each target broker, five requests open), ack.go (what an answer does), and pipe.go, the
-// one goroutine that owns all of that state. resume.go decides where a partition starts; leaders.go follows leader changes; outage.go tells once what stops many.
+// one goroutine that owns all of that state. resume.go decides where a partition starts; leaders.go follows leader changes;
+// waiting.go tries again; outage.go tells once what stops many.
 //
 // What comes in: assignments (source partition, remote partition, limits), and where each one starts. What goes out: batches
 // to the target in order, a stream.Ack for each one that the target has appended, and events.
 //
 // Terms. A batch is in flight from its sending until the target's answer. A partition is stalled while the target or the
-// source refuses it; it is tried again by itself and holds no memory meanwhile. The n-th record that the flow
+// source refuses it; it is tried again by itself and holds little memory meanwhile. The n-th record that the flow
 // writes to a remote partition carries producer sequence n (modulo 2^31), whatever process writes it.
 //
-// Guarantees: order within a partition; no record skipped without an event; bounded memory (Budget), of which partitions that the
-// target does not take keep a quarter at most. Not guaranteed here: that
-// nobody else writes to a remote partition.
+// Guarantees: order within a partition; no record skipped without an event; bounded memory (Budget), of which what waits to
+// be sent again has a quarter at most. Not guaranteed here: that nobody else writes to a remote partition.
 package replicate

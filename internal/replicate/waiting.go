@@ -1,0 +1,70 @@
+package replicate
+
+import "time"
+
+// Partitions that wait: for the time to be tried again, or for the memory that others hold.
+
+// due tries partitions again whose time has come.
+func (p *Pipe) due(now time.Time) {
+	var again []*partition
+	p.nextDue = time.Time{}
+	for source, part := range p.waiting {
+		if now.Before(part.retryAt) {
+			p.tryAt(part, part.retryAt)
+			continue
+		}
+		delete(p.waiting, source)
+		switch part.phase {
+		case retrying:
+			part.failure = nil
+			part.phase = running
+			p.enqueue(part)
+			if !part.ready(part.broker) && part.unsent() == nil {
+				p.read(part)
+			}
+		case holding, starting:
+			part.phase = starting
+			again = append(again, part)
+		case running: // its reading was interrupted
+			p.read(part)
+		}
+	}
+	p.ask(again...)
+}
+
+// tryAt makes a partition due at a time.
+func (p *Pipe) tryAt(part *partition, at time.Time) {
+	part.retryAt = at
+	p.waiting[part.Source] = part
+	if p.nextDue.IsZero() || at.Before(p.nextDue) {
+		p.nextDue, p.armed = at, false
+	}
+}
+
+// dueEvery bounds how often those that wait are looked through.
+const dueEvery = 10 * time.Millisecond
+
+// arm sets the timer to the next partition that is due, if that has changed.
+func (p *Pipe) arm(t *time.Timer) {
+	if !p.armed && !p.nextDue.IsZero() {
+		t.Reset(max(time.Until(p.nextDue), dueEvery))
+		p.armed = true
+	}
+}
+
+// stuckAfter is how long a queue may stand still when others need its memory.
+const stuckAfter = time.Second
+
+// relieve lets go the queues that do not move, as those of a leader that does not answer: a fetch finds no memory.
+func (p *Pipe) relieve(now time.Time) {
+	for _, part := range p.parts {
+		if len(part.views) == 0 || now.Sub(part.moved) < stuckAfter {
+			continue
+		}
+		p.stopReading(part)
+		part.letQueueGo()
+		if len(part.inFlight) == 0 { // else it is read again when they have been answered
+			p.wait(part, fetchBackoffMax)
+		}
+	}
+}
