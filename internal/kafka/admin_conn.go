@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -68,40 +71,66 @@ const (
 	controller       // with KRaft every broker passes it on; with ZooKeeper it must be the controller itself
 )
 
-// attempts bounds how often one call is sent: a connection that broke while it was idle, then a broker or controller that
-// has just gone, then one more.
+// attempts bounds how many brokers one call is sent to: one that has just gone, a controller that has just moved, one more.
 const attempts = 3
 
 // ask sends one request and returns as soon as there is an answer or ctx ends. sarama knows no contexts, so the request
 // runs beside it and, when ctx ends first, runs out by its own timeouts, unheard. Only requests that may be repeated go
-// this way: one whose connection broke before the answer is sent again.
+// this way: one whose connection broke before the answer is sent again, for as long as request.timeout.ms.
 func ask[T any](ctx context.Context, a *Admin, to route, request func(*sarama.Broker) (T, error)) (T, error) {
 	return await(ctx, func() (T, error) {
 		var none T
+		start := time.Now()
 		for attempt := 1; ; attempt++ {
 			b, err := a.broker(ctx, to, attempt > 1)
 			if err != nil {
 				return none, err
 			}
 			answer, err := request(b)
+			if stale(err) {
+				if b, err = a.reopen(b); err == nil {
+					answer, err = request(b)
+				}
+			}
 			if err == nil {
 				return answer, nil
 			}
 			moved := errors.Is(err, sarama.ErrNotController)
 			broken := !moved && Classify(err) == Unreachable
 			if broken {
-				_ = b.Close() // a connection that failed once fails for ever; the next use opens a new one
+				_ = b.Close() // what failed once fails for ever; the next use opens a new connection
 			}
-			if attempt == attempts || !moved && !broken {
+			if attempt == attempts || !moved && !broken || time.Since(start) >= a.client.requestTimeout {
 				return none, inKafkasWords(err)
 			}
-			if attempt > 1 { // the first repetition is free: most often an idle connection was closed
-				if err := wait(ctx, a.client.backoff(attempt-1)); err != nil {
-					return none, err
-				}
+			if err := wait(ctx, a.client.backoff(attempt)); err != nil {
+				return none, err
 			}
 		}
 	})
+}
+
+// stale says that a connection broke which had been made before: most often the broker has closed it because it was idle
+// (connections.max.idle.ms), and all others with it.
+func stale(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, sarama.ErrNotConnected) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// reopen connects to a broker anew, unless the cluster has lost it meanwhile: a connection to a broker that sarama does not
+// keep would never be closed.
+func (a *Admin) reopen(b *sarama.Broker) (*sarama.Broker, error) {
+	_ = b.Close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.control == nil {
+		return b, errClosed
+	}
+	kept, err := a.control.Broker(b.ID())
+	if err != nil {
+		return b, err
+	}
+	return kept, nil
 }
 
 // inKafkasWords turns an error code in sarama's shape into that of this package.
