@@ -305,6 +305,21 @@ func TestConnectionsThatWereCut(t *testing.T) {
 	}
 }
 
+// After a quiet while the connections to all brokers are closed, and there may be more brokers than attempts.
+func TestAllConnectionsOfManyBrokersWereCut(t *testing.T) {
+	cluster, wires := fakeCluster(t, kfake.NumBrokers(8))
+	a := adminOf(t, cluster.ListenAddrs()[0], nil)
+	ctx := within(t, 20*time.Second)
+	for round := range 10 {
+		for range 30 { // brokers are picked at random
+			if _, err := a.Topics(ctx); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		wires.cut()
+	}
+}
+
 // One of three brokers leaves for good: the others do.
 func TestOneBrokerOfThreeLeaves(t *testing.T) {
 	cluster, _ := fakeCluster(t, kfake.NumBrokers(3), kfake.SeedTopics(3, "orders"))
