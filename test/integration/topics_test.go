@@ -20,7 +20,7 @@ emit.heartbeats.interval.seconds = 1
 func TestTopics(t *testing.T) {
 	a, b := clusters(t)
 	a.create("topics-orders", 5, 1, map[string]string{
-		"retention.ms": "123456789", "compression.type": "zstd", // carried over
+		"max.compaction.lag.ms": "123456789", "compression.type": "zstd", // carried over
 		"min.insync.replicas": "1", "unclean.leader.election.enable": "true", // excluded by default
 		"message.timestamp.type": "LogAppendTime",
 	})
@@ -31,7 +31,7 @@ func TestTopics(t *testing.T) {
 	m.until("topics.topics-orders", hasPartitions(b, "topics.topics-orders", 5))
 	m.until("topics.topics-plain", hasPartitions(b, "topics.topics-plain", 2))
 	m.until("its configs", hasConfigs(b, "topics.topics-orders", map[string]string{
-		"retention.ms": "123456789", "compression.type": "zstd"}))
+		"max.compaction.lag.ms": "123456789", "compression.type": "zstd"}))
 	m.until("no configs", hasConfigs(b, "topics.topics-plain", map[string]string{}))
 
 	a.widen("topics-orders", 8)
@@ -45,7 +45,7 @@ func TestTopics(t *testing.T) {
 
 	// A setting of the target that the source does not have goes, as with MM2; an excluded one stays.
 	b.configure("topics.topics-plain", map[string]string{"max.message.bytes": "77777", "min.insync.replicas": "1"})
-	a.configure("topics-orders", map[string]string{"retention.ms": "", "segment.ms": "7654321"})
+	a.configure("topics-orders", map[string]string{"max.compaction.lag.ms": "", "segment.ms": "7654321"})
 	m.until("changed configs", hasConfigs(b, "topics.topics-orders", map[string]string{
 		"compression.type": "zstd", "segment.ms": "7654321"}))
 	m.until("a reset config", hasConfigs(b, "topics.topics-plain", map[string]string{"min.insync.replicas": "1"}))
