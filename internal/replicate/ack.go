@@ -61,7 +61,7 @@ func (p *Pipe) advance(part *partition) {
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
 		part.acked, part.lastAck, part.failed, part.resolve = s.next, time.Now(), "", 0
-		part.moved = part.lastAck
+		part.moved, part.unsure = part.lastAck, false
 		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		if !part.gone {

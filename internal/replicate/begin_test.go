@@ -149,7 +149,7 @@ func TestPipeAcknowledgesWhatItPassedOver(t *testing.T) {
 		m.hold(a, 10000)
 		memory := newSimMemory()
 		memory.anchors[a.Remote] = Start{}
-		runUntil(t, m.pipe(memory, NewBudget(8<<20)), []Assignment{a}, time.Minute, func() bool {
+		runUntil(t, m.pipe(memory, NewBudget(8<<20)), []Assignment{a}, 2*time.Minute, func() bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			acks := m.acks[a.Remote]
@@ -172,6 +172,35 @@ func TestPipeTargetThatLostRecords(t *testing.T) {
 			return len(m.targets[a.Remote].values) >= 19000
 		})
 		if told := m.told("lost the last 1000 records"); len(told) != 1 {
+			t.Errorf("told %q", told)
+		}
+	})
+}
+
+// TestPipeCountsWhatOnlyTheLeaderHad: after a kill the target's leader counts records that its followers do not have yet, and
+// then it dies. What was passed over on its word is sent after all.
+func TestPipeCountsWhatOnlyTheLeaderHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newSim(1)
+		a := m.addPlain("orders", 0, 40)
+		target := m.targets[a.Remote]
+		m.hold(a, 30000)
+		target.replicated()
+		m.hold(a, 50000)
+		target.values = m.logs[a.Source].want[:50000:50000]
+		memory := newSimMemory()
+		memory.anchors[a.Remote] = Start{}
+		died := false
+		m.before = func(int32, stream.Appending) error {
+			if !died {
+				died = true
+				target.fail()
+			}
+			return nil
+		}
+		runUntil(t, m.pipe(memory, NewBudget(8<<20)), []Assignment{a}, time.Minute, m.complete)
+		m.compare(t)
+		if told := m.told("lost"); len(told) > 0 {
 			t.Errorf("told %q", told)
 		}
 	})

@@ -43,6 +43,8 @@ type partition struct {
 	generation uint64 // of the current reading: what older readings still bring is thrown away
 	gate       gate
 
+	began    Start           // where it started
+	unsure   bool            // began with records to pass over, and nothing was acknowledged since
 	skip     int64           // records still to pass over, see Start
 	floor    stream.Upstream // see Start
 	from     stream.Upstream // records below are not sent: already there
@@ -165,10 +167,12 @@ func (p *partition) settle() {
 	p.acked = max(p.acked, p.from)
 }
 
-// where is the place after the last record that is known to be on the target.
+// where is the place after the last record that is known to be on the target. What was passed over is there by the word of
+// a leader, which may die before its followers have it: until an acknowledgement shows that they do, it counts as passed
+// over from where that began.
 func (p *partition) where() Start {
-	if p.skip > 0 { // nothing is queued or in flight then
-		return Start{Next: p.from, Skip: p.skip, Sequence: p.sequence, Floor: p.floor}
+	if p.unsure {
+		return p.began
 	}
 	return Start{Next: p.acked, Sequence: p.flushed}
 }

@@ -93,6 +93,7 @@ type Pipe struct {
 
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
 
+	unsure  map[*partition]unsure
 	nextDue time.Time // of those waiting; none if zero
 	armed   bool      // the timer is set to it
 	outages outages
@@ -119,6 +120,7 @@ func New(c Config) *Pipe {
 		starved:     make(chan struct{}, 1),
 		stopped:     make(chan struct{}),
 		outages:     make(outages),
+		unsure:      make(map[*partition]unsure),
 	}
 	return p
 }

@@ -72,9 +72,8 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			p.hold(part, err)
 			continue
 		}
-		if passing && part.skip == 0 { // known again, though nothing was appended just now
-			p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
-				Next: part.from, NextSequence: part.sequence, LeaderEpoch: -1, At: time.Now()})
+		if passing && part.skip == 0 {
+			p.sureAt(part, time.Now().Add(sureAfter))
 		}
 		part.settle()
 		if c.err != nil {
@@ -177,6 +176,9 @@ func (p *Pipe) start(r resumed) {
 		part.phase, part.ran = running, true
 		if strings.HasPrefix(part.outage, cannotStart) {
 			p.over(part)
+		}
+		if !part.unsure || s.Next != part.tail || s.Skip != part.skip { // else the source had it again after all
+			part.began, part.unsure = s, s.Skip > 0
 		}
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence

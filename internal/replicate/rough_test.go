@@ -34,6 +34,7 @@ func TestPipeThroughEverything(t *testing.T) {
 				for _, target := range m.targets {
 					if m.rand.IntN(4) == 0 { // the sequence is about to begin anew
 						target.known, target.last = true, 1<<31-1-m.rand.Int32N(3000)
+						target.replicated()
 					}
 				}
 				for range m.rand.IntN(4) {

@@ -23,7 +23,22 @@ type simTarget struct {
 	last     int32
 	known    bool
 	recent   []simRange
-	refuse   error // what every produce gets
+	refuse   error      // what every produce gets
+	safe     *simTarget // as all replicas have it; what is beyond goes with its leader
+}
+
+// replicated is called when an append was acknowledged, since all replicas have it then.
+func (t *simTarget) replicated() {
+	t.safe = &simTarget{values: t.values[:len(t.values):len(t.values)], known: t.known, last: t.last, recent: append([]simRange(nil), t.recent...)}
+}
+
+// fail takes back what was not replicated.
+func (t *simTarget) fail() {
+	safe := t.safe
+	if safe == nil {
+		return // the first append of all is safe here: a broker that has never heard of us takes any sequence
+	}
+	t.values, t.known, t.last, t.recent = safe.values, safe.known, safe.last, append([]simRange(nil), safe.recent...)
 }
 
 type simRange struct {
@@ -57,6 +72,9 @@ func (t *simTarget) append(raw []byte) (int64, error) {
 	t.values = append(t.values, simValues(raw)...)
 	t.known, t.last, t.producer = true, last, v.ProducerID()
 	t.recent = append(t.recent, simRange{first, last, base})
+	if t.safe == nil {
+		t.replicated()
+	}
 	if len(t.recent) > 5 {
 		t.recent = t.recent[1:]
 	}
@@ -286,10 +304,20 @@ func (s *simSender) produce(items []stream.Appending) ([]stream.Appended, error)
 		all = append(all, a)
 		if m.fault() {
 			m.leads[item.Remote] = 1 + m.rand.Int32N(3)
+			if m.rough {
+				t.fail()
+				a.Base, a.Err = -1, fmt.Errorf("connection reset")
+				all[len(all)-1] = a
+			}
 		}
 	}
 	if m.fault() {
 		return nil, fmt.Errorf("connection reset after the append")
+	}
+	for _, a := range all {
+		if a.Err == nil {
+			m.targets[a.Remote].replicated()
+		}
 	}
 	return all, nil
 }

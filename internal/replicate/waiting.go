@@ -1,6 +1,10 @@
 package replicate
 
-import "time"
+import (
+	"time"
+
+	"tandem/internal/stream"
+)
 
 // Partitions that wait: for the time to be tried again, or for the memory that others hold.
 
@@ -29,7 +33,43 @@ func (p *Pipe) due(now time.Time) {
 			p.read(part)
 		}
 	}
+	p.nowSure(now)
 	p.ask(again...)
+}
+
+// sureAfter is when what was passed over counts as replicated by the target: by then its leader has done that, or has given
+// up the followers that hang (replica.lag.time.max.ms is 30 s by default), or is no longer the leader.
+const sureAfter = time.Minute
+
+// sureAt has what was passed over acknowledged at a time, unless an acknowledgement of more comes first: positions follow
+// although nothing is left to send.
+func (p *Pipe) sureAt(part *partition, at time.Time) {
+	p.unsure[part] = unsure{at, part.asked}
+	if p.nextDue.IsZero() || at.Before(p.nextDue) {
+		p.nextDue, p.armed = at, false
+	}
+}
+
+// unsure is when a partition will be sure of what it passed over, and the question that it had started from.
+type unsure struct {
+	at    time.Time
+	asked uint64
+}
+
+func (p *Pipe) nowSure(now time.Time) {
+	for part, u := range p.unsure {
+		switch {
+		case part.gone || !part.unsure || part.asked != u.asked || part.skip > 0 || len(part.inFlight) > 0:
+			delete(p.unsure, part) // sure by now, or an acknowledgement will tell
+		case now.Before(u.at):
+			p.sureAt(part, u.at)
+		default:
+			delete(p.unsure, part)
+			part.unsure = false
+			p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
+				Next: part.acked, NextSequence: part.flushed, LeaderEpoch: -1, At: now})
+		}
+	}
 }
 
 // tryAt makes a partition due at a time.
