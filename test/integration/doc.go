@@ -12,6 +12,8 @@
 // Not guaranteed: anything about speed. Waiting ends when a condition holds, or after a patience that only a hung
 // process uses up; the one exception is the time that a stop may take, which is a promise of the program.
 //
+// Topic names are fixed, so a test runs once for each start of the package: -count=1.
+//
 // With TANDEM_LONG set the tests that run under load do so for longer. With -race the binary is built with the race
 // detector, too.
 package integration

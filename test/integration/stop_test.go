@@ -24,6 +24,28 @@ func TestKill(t *testing.T) {
 	stopAndGo(t, "kills", 5, func(m *mirrorProcess) { m.Kill() })
 }
 
+// A mirror that is killed while it starts leaves all kinds of half-made beginnings.
+func TestKillAtTheStart(t *testing.T) {
+	a, b := clusters(t)
+	const topic, remote = "early-numbers", "early.early-numbers"
+	a.create(topic, 4, 1, nil)
+	properties := fmt.Sprintf(stopProperties, "early", a.Bootstrap, b.Bootstrap)
+	w := startWriter(a, topic, 4)
+	w.grows(1000)
+	for range 4 {
+		for _, moment := range []string{"mirror starts", "found topics", "replicating 4 partitions"} {
+			m := startMirror(t, properties)
+			m.waitFor(moment)
+			m.Kill()
+		}
+	}
+	written := w.end()
+	m := startMirror(t, properties)
+	m.until("all", b.reaches(remote, written))
+	m.stop()
+	w.wantEachOnce(b, remote)
+}
+
 func stopAndGo(t *testing.T, alias string, times int, end func(*mirrorProcess)) {
 	a, b := clusters(t)
 	topic := alias + "-numbers"
