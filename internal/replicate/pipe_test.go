@@ -32,6 +32,7 @@ func runUntil(t *testing.T, p *Pipe, list []Assignment, limit time.Duration, con
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	synctest.Wait() // senders end a moment later
 }
 
 // compare holds each target against what a reader of the source sees, and each ack's runs against the truth.
@@ -154,7 +155,7 @@ func TestPipeARefusedPartitionDoesNotStopOthers(t *testing.T) {
 		wait("the bad one is held", func() bool {
 			for _, s := range pipe.Standings(ctx) {
 				if s.Source == bad.Source {
-					return s.Held
+					return s.State == Quarantined
 				}
 			}
 			return false

@@ -23,8 +23,10 @@ type simTarget struct {
 	last     int32
 	known    bool
 	recent   []simRange
-	refuse   error      // what every produce gets
-	safe     *simTarget // as all replicas have it; what is beyond goes with its leader
+	refuse   error            // what every produce gets
+	largest  int              // max.message.bytes, if not 0
+	refused  map[string]error // values that are not taken
+	safe     *simTarget       // as all replicas have it; what is beyond goes with its leader
 }
 
 // replicated is called when an append was acknowledged, since all replicas have it then.
@@ -50,6 +52,14 @@ type simRange struct {
 func (t *simTarget) append(raw []byte) (int64, error) {
 	if t.refuse != nil {
 		return 0, t.refuse
+	}
+	if t.largest > 0 && len(raw) > t.largest {
+		return 0, &stream.BrokerError{Code: stream.CodeMessageTooLarge, Name: "MESSAGE_TOO_LARGE"}
+	}
+	for _, value := range simValues(raw) {
+		if err := t.refused[value]; err != nil {
+			return 0, err
+		}
 	}
 	v, rest, err := batch.Next(raw)
 	if err != nil || len(rest) > 0 || v.Verify() != nil {
@@ -248,6 +258,9 @@ func (m *sim) sender(ctx context.Context, broker int32) Sender {
 						return
 					case <-time.After(40 * time.Second):
 					}
+				}
+				if ctx.Err() != nil {
+					return
 				}
 				call()
 			}
