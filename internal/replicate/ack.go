@@ -64,6 +64,7 @@ func (p *Pipe) advance(part *partition) {
 		part.moved, part.unsure = part.lastAck, false
 		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
+		part.newest = s.newest
 		if !part.gone {
 			p.acknowledge(part, s)
 		}
@@ -76,6 +77,7 @@ func (p *Pipe) advance(part *partition) {
 		return
 	}
 	part.settle()
+	part.reached(time.Now())
 	if part.phase == running && part.failure == nil {
 		part.backoff = 0
 		p.read(part)
@@ -128,7 +130,9 @@ func (p *Pipe) recover(part *partition) {
 		}
 		p.restart(part)
 	case refused:
-		p.hold(part, err)
+		if !p.singleOut(part, err) {
+			p.hold(part, part.failure)
+		}
 	}
 }
 
@@ -182,25 +186,28 @@ func (p *Pipe) hold(part *partition, err error) {
 	}
 	p.dropInFlight(part)
 	part.failure = nil
-	part.phase = holding
-	p.tryAt(part, time.Now().Add(holdFor))
-	p.tellOnce(part, stream.Error, fmt.Sprintf("%s is held at offset %d: %s", part.Source, part.acked, explain(err, part)), err)
+	part.phase, part.holds = holding, holdsFor(err)
+	delete(p.waiting, part.Source)
+	if part.holds != Halted {
+		p.tryAt(part, time.Now().Add(holdFor))
+	}
+	p.tellOnce(part, stream.Error, fmt.Sprintf("%s is held at offset %d (%s): %s", part.Source, part.acked, part.holds, explain(err, part)), err)
 }
 
 // explain says what a person can do about a refused batch.
 func explain(err error, part *partition) string {
-	if large := (*batch.TooLargeError)(nil); errors.As(err, &large) {
-		return fmt.Sprintf("the record at offset %d has %d bytes, and the remote topic takes %d; raise max.message.bytes of %s",
-			large.Offset, large.Size, large.Max, part.Remote.Topic)
+	what := "a record"
+	if r := (*refusedRecord)(nil); errors.As(err, &r) {
+		what = fmt.Sprintf("the record at offset %d (%d bytes)", r.offset, r.size)
 	}
 	code, _ := stream.CodeOf(err)
 	switch code {
 	case stream.CodeMessageTooLarge, stream.CodeRecordListTooLarge:
-		return fmt.Sprintf("a record is too large for the remote topic; raise max.message.bytes of %s", part.Remote.Topic)
+		return fmt.Sprintf("%s is too large for the remote topic; raise max.message.bytes of %s", what, part.Remote.Topic)
 	case stream.CodeInvalidTimestamp:
-		return fmt.Sprintf("a timestamp is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s", part.Remote.Topic)
+		return fmt.Sprintf("the timestamp of %s is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s", what, part.Remote.Topic)
 	case stream.CodeInvalidRecord:
-		return fmt.Sprintf("the target refuses a record (%v); a null key on a compacted topic is the usual reason", err)
+		return fmt.Sprintf("the target refuses %s (%v); a null key on a compacted topic is the usual reason: set cleanup.policy of %s to delete, or give the record a key", what, root(err), part.Remote.Topic)
 	case stream.CodeInvalidProducerEpoch:
 		return fmt.Sprintf("somebody has raised the epoch of this flow's producer id at the target (%v); stop whatever else writes to %s with it", err, part.Remote.Topic)
 	case stream.CodeOutOfOrderSequence, stream.CodeUnknownProducerID:

@@ -9,6 +9,9 @@ import (
 // errDiverged is in the error of an OutOfRange that no waiting mends.
 var errDiverged = errors.New("the source is not what it was")
 
+// errHalt is in the error of what only a person can decide: the partition is not tried again before a restart.
+var errHalt = errors.New("a person has to decide")
+
 // unsendable is why no batch could be made of what was fetched.
 type unsendable struct{ error }
 

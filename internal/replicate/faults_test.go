@@ -240,6 +240,7 @@ func TestPipeTooLargeBehindOthers(t *testing.T) {
 		}
 		l.append(simBatch(string(big), l.end, []int64{l.end}, 0, -1), l.end)
 		a.MaxBatch = 90 << 10
+		m.targets[a.Remote].largest = 90 << 10
 		runUntil(t, m.pipe(newSimMemory(), NewBudget(8<<20)), []Assignment{a}, time.Minute, func() bool { return len(m.told("held")) > 0 })
 		if told := m.told("held"); !strings.Contains(told[0], "max.message.bytes") || !strings.Contains(told[0], "20000") {
 			t.Errorf("told %q", told)

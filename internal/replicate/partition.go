@@ -30,7 +30,7 @@ const (
 	starting phase = iota // its Start is being found out
 	running               // records flow
 	retrying              // in-flight batches wait to be sent again
-	holding               // refused or unreadable: nothing is held in memory, tried again by itself
+	holding               // cannot go on as things are: nothing is held in memory; holds says what kind
 )
 
 // partition is the pipe's state of one source partition and its remote partition. The pipe's goroutine owns it.
@@ -69,6 +69,17 @@ type partition struct {
 
 	successor *partition // of a gone one: the assignment that waits for those answers
 
+	holds  State           // in phase holding: stalled, quarantined or halted
+	single stream.Upstream // records below it are sent one by one, to find the one that is refused
+	asides int             // records set aside since it was told
+	shown  State           // the state that was last shown
+	since  time.Time       // and since when
+	born   time.Time       // when it was assigned
+	atEnd  time.Time       // when nothing of the source was missing, last
+	newest time.Time       // of the timestamps of the batch that was acknowledged last
+
+	asideTold time.Time
+
 	lastAck time.Time
 	moved   time.Time // when the queue got its first batch, or the last one was acknowledged
 	outage  string    // the trouble that it waits in, see outages
@@ -90,6 +101,7 @@ type sent struct {
 	view     int64  // bytes that the gate still counts for it
 	records  int32
 	runs     []batch.Run
+	newest   time.Time // of its timestamps
 	next     stream.Upstream
 	base     stream.Downstream
 	answered bool // since it was last sent
@@ -249,6 +261,9 @@ const trusted = 30 * time.Second
 // sequence as its first, so a second batch could be appended where the one before it got lost: until an answer shows
 // that it knows us, there is one.
 func (p *partition) window() int {
+	if p.from < p.single {
+		return 1
+	}
 	if time.Since(p.lastAck) > trusted {
 		return 1
 	}

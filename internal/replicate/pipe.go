@@ -26,6 +26,8 @@ type Resumer interface {
 	// OutOfRange finds a new start for a partition whose offset the source refuses. What is lost by it is said in an
 	// event by the implementation; an error holds the partition.
 	OutOfRange(ctx context.Context, partition Assignment, at Start) (Start, error)
+	// Passed notes durably that a partition goes on at a place, although the record before it was not sent.
+	Passed(ctx context.Context, partition Assignment, at Start) error
 }
 
 // Question asks where a partition goes on.
@@ -49,6 +51,9 @@ type Config struct {
 	Codec    batch.Codec // of batches that have to be rebuilt; batch.KeepCodec leaves them as they were
 	Acked    func(stream.Ack)
 	Report   stream.Report
+	// SetAside keeps a record that the target refuses (on.refused=skip). Without it, the partition of such a record is
+	// held (on.refused=quarantine).
+	SetAside func(context.Context, Refused) error
 }
 
 // Pipe replicates the assigned partitions of one flow. One goroutine, in Run, owns all of its state; loops around it do
@@ -62,6 +67,7 @@ type Pipe struct {
 	resume   Resumer
 	acked    func(stream.Ack)
 	report   stream.Report
+	setAside func(context.Context, Refused) error // nil: quarantine
 
 	openSession func(int32) Session
 	openSender  func(context.Context, int32) Sender
@@ -106,7 +112,7 @@ type Pipe struct {
 func New(c Config) *Pipe {
 	p := &Pipe{
 		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec,
-		resume: c.Resume, acked: c.Acked, report: c.Report,
+		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),
 		parts: make(map[stream.Partition]*partition), waiting: make(map[stream.Partition]*partition), leaving: make(map[stream.Partition]*partition),
@@ -263,7 +269,7 @@ func (p *Pipe) assign(list []Assignment) {
 		case ok: // another topic of the same name, or another remote topic
 			p.remove(part)
 		}
-		part = &partition{Assignment: a, phase: starting}
+		part = &partition{Assignment: a, phase: starting, born: time.Now()}
 		p.parts[a.Source] = part
 		fresh = append(fresh, part)
 	}
@@ -347,6 +353,7 @@ func (p *Pipe) tell(part *partition, severity stream.Severity, message string, e
 // counters are what the pipe has done so far.
 type counters struct {
 	records, bytes atomic.Int64
+	refused        atomic.Int64 // records set aside
 	forms          [4]atomic.Int64
 }
 

@@ -1,7 +1,6 @@
 package replicate
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -76,6 +75,7 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			p.sureAt(part, time.Now().Add(sureAfter))
 		}
 		part.settle()
+		part.reached(time.Now())
 		if c.err != nil {
 			part.reading = false // the loop has let go of it
 			p.fetchFailed(part, c.err)
@@ -212,34 +212,5 @@ func (p *Pipe) brokerAnswered(s *sender, err error) {
 	case err == nil && s.down:
 		s.down = false
 		p.report(stream.Event{Flow: p.flow, Severity: stream.Info, Message: fmt.Sprintf("writing to broker %d of %s again", s.broker, p.flow.Target)})
-	}
-}
-
-// Standing is where a partition stands, for people and metrics.
-type Standing struct {
-	Source stream.Partition
-	Remote stream.Partition
-	Acked  stream.Upstream // everything below is on the target
-	End    stream.Upstream // high watermark of the source, as last fetched
-	Held   bool            // refused or unreadable, tried again by itself
-}
-
-// Standings tells where all partitions stand.
-func (p *Pipe) Standings(ctx context.Context) []Standing {
-	answer := make(chan []Standing, 1)
-	question := func() {
-		list := make([]Standing, 0, len(p.parts))
-		for _, part := range p.parts {
-			list = append(list, Standing{part.Source, part.Remote, part.acked, part.high, part.phase == holding})
-		}
-		answer <- list
-	}
-	select {
-	case p.questions <- question:
-		return <-answer
-	case <-p.stopped:
-		return nil
-	case <-ctx.Done():
-		return nil
 	}
 }

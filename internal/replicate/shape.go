@@ -39,7 +39,7 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 	for len(part.views) > 0 {
 		views := part.views[:min(len(part.views), viewsAtOnce)]
 		buffer := p.buffers.take()
-		out, used, err := p.shaper.Shape(buffer, views, int64(part.from), limits(part.MaxBatch, delay), p.codec)
+		out, used, err := p.shapeNext(part, buffer, views, delay)
 		if err != nil {
 			p.buffers.give(buffer)
 			return nil, err
@@ -51,7 +51,7 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			part.settle()
 			continue
 		}
-		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from}
+		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, newest: newest(out.Raw)}
 		switch {
 		case out.Form == batch.FormStamp && p.budget.tight(): // as a slice it would keep its whole fetch answer
 			if cap(buffer) > 2*len(out.Raw) {
@@ -77,6 +77,22 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 		return s, nil
 	}
 	return nil, nil
+}
+
+func (p *Pipe) shapeNext(part *partition, buffer []byte, views []batch.View, delay time.Duration) (batch.Shaped, int, error) {
+	if part.from < part.single {
+		return p.shaper.Single(buffer, views[0], int64(part.from), p.codec)
+	}
+	return p.shaper.Shape(buffer, views, int64(part.from), limits(part.MaxBatch, delay), p.codec)
+}
+
+// newest is the largest timestamp of a shaped batch.
+func newest(raw []byte) time.Time {
+	v, _, err := batch.Next(raw)
+	if err != nil || v.MaxTimestamp() < 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(v.MaxTimestamp())
 }
 
 // buffers keeps a few buffers of built batches for use again.
