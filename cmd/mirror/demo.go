@@ -67,6 +67,7 @@ offset-syncs.topic.replication.factor = 1
 offset.storage.replication.factor = 1
 emit.heartbeats.interval.seconds = 1
 backup.offset.flush.interval.ms = 1000
+status.address =
 `
 
 func demo(ctx context.Context, out io.Writer, opts demoOptions) error {

@@ -25,6 +25,7 @@ type flow struct {
 	budget  *replicate.Budget
 	report  stream.Report
 	observe func(stream.Flow, stream.Ack) // may be nil
+	board   *board
 
 	clients clients
 	sameID  sync.Once
@@ -145,6 +146,7 @@ func (f *flow) replicate(ctx context.Context) error {
 	if err := f.persist(ctx, "start replication", r.prepare); err != nil {
 		return err
 	}
+	f.board.show(f.conf.Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.pipe.Run(ctx) })
 	group.Go(func() error { return r.keepTopics(ctx) })
@@ -236,6 +238,10 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 	if c.Compression != "" {
 		codec, _ = batch.ParseCodec(c.Compression) // config has checked the name
 	}
+	var setAside func(context.Context, replicate.Refused) error
+	if c.OnRefused == "skip" {
+		setAside = r.setAside
+	}
 	return replicate.Config{
 		Flow: c.Flow, Producer: producer,
 		Source: r.clients.sourceWire, Target: r.clients.targetWire,
@@ -252,7 +258,7 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		},
 		Budget: r.budget,
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
-		Codec:  codec, Acked: r.acked, Report: r.report,
+		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside,
 	}
 }
 

@@ -17,7 +17,9 @@ type writtenLog struct {
 	fail   string
 }
 
-func (l *writtenLog) ReadAll(context.Context, string, bool, func(stream.Record) error) error { return nil }
+func (l *writtenLog) ReadAll(context.Context, string, bool, func(stream.Record) error) error {
+	return nil
+}
 
 func (l *writtenLog) Append(_ context.Context, topic string, _ []stream.Record) error {
 	if topic == l.fail {

@@ -54,9 +54,17 @@ func mirror(ctx context.Context, path string, opts mirrorOptions) error {
 // of every acknowledged batch.
 func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
 	budget := replicate.NewBudget(conf.MemoryBytes)
+	b := newBoard(conf, budget)
+	server, err := openStatus(conf, b, report)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	if server != nil {
+		group.Go(func() error { return server.Run(ctx) })
+	}
 	for _, c := range conf.Flows {
-		f := &flow{conf: c, budget: budget, report: report, observe: acked}
+		f := &flow{conf: c, budget: budget, report: report, observe: acked, board: b}
 		group.Go(func() error {
 			err := f.run(ctx)
 			if errors.Is(err, context.Canceled) {

@@ -215,6 +215,7 @@ func (p *appender) make(topic string, idempotent bool) (*producer, error) {
 	// A topic that was just created is not known to every broker at once.
 	conf.Metadata.Retry.Max = 5
 	conf.Metadata.Retry.BackoffFunc = func(n, _ int) time.Duration { return p.client.backoff(n + 1) }
+	conf.Producer.MaxMessageBytes = 100 << 20 // how large a record may be is the topic's to say
 	conf.Producer.RequiredAcks = sarama.WaitForAll
 	conf.Producer.Timeout = p.client.requestTimeout * 3 / 4
 	conf.Producer.Partitioner = sarama.NewManualPartitioner

@@ -89,6 +89,7 @@ checkpoints.topic.replication.factor = 1
 offset.storage.replication.factor = 1
 status.storage.replication.factor = 1
 config.storage.replication.factor = 1
+status.address =
 `)
 	return os.WriteFile(t.config, []byte(text+extra), 0o644)
 }

@@ -48,6 +48,9 @@ type mirrorProcess struct {
 func propertiesFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mm2.properties")
+	if !strings.Contains(text, "status.address") {
+		text += "\nstatus.address = 127.0.0.1:0\n" // the default port is for one process on a machine
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"tandem/internal/config"
+	"tandem/internal/metrics"
+	"tandem/internal/replicate"
+	"tandem/internal/status"
+	"tandem/internal/stream"
+)
+
+// scrapeWait bounds how long a scrape waits for a pipe to tell where it stands.
+const scrapeWait = 3 * time.Second
+
+// board is where the flows of the process can be looked at: one table that /readyz and /metrics read.
+type board struct {
+	budget *replicate.Budget
+	limit  int64
+	wanted []stream.Flow // that replicate, in the order of the file
+
+	mu    sync.Mutex // guards pipes
+	pipes map[stream.Flow]*replicate.Pipe
+}
+
+func newBoard(conf *config.Config, budget *replicate.Budget) *board {
+	b := &board{budget: budget, limit: conf.MemoryBytes, pipes: make(map[stream.Flow]*replicate.Pipe)}
+	for _, f := range conf.Flows {
+		if f.Enabled {
+			b.wanted = append(b.wanted, f.Flow)
+		}
+	}
+	return b
+}
+
+// show makes a flow visible from now on.
+func (b *board) show(f stream.Flow, p *replicate.Pipe) {
+	b.mu.Lock()
+	b.pipes[f] = p
+	b.mu.Unlock()
+}
+
+func (b *board) pipe(f stream.Flow) *replicate.Pipe {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pipes[f]
+}
+
+// Partitions implements status.Source.
+func (b *board) Partitions(ctx context.Context) (all []status.Partition, started bool, waitingFor string) {
+	started = true
+	for _, f := range b.wanted {
+		pipe := b.pipe(f)
+		if pipe == nil {
+			started, waitingFor = false, fmt.Sprintf("flow %s has not started", f)
+			continue
+		}
+		for _, s := range pipe.Standings(ctx) {
+			all = append(all, status.Partition{
+				Flow: f.String(), Source: s.Source.String(), Remote: s.Remote.String(),
+				State: s.State.String(), Reason: s.Reason, Since: s.Since, Lag: s.Lag(), Ready: s.Moves,
+			})
+		}
+	}
+	return all, started, waitingFor
+}
+
+// snapshot is what /metrics shows.
+func (b *board) snapshot() metrics.Snapshot {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
+	defer cancel()
+	s := metrics.Snapshot{MemoryUsed: b.budget.InUse(), MemoryLimit: b.limit}
+	for _, f := range b.wanted {
+		pipe := b.pipe(f)
+		if pipe == nil {
+			continue
+		}
+		totals := pipe.Totals()
+		flow := metrics.Flow{Name: f.String(), Records: totals.Records, Bytes: totals.Bytes, Refused: totals.Refused, Forms: totals.Forms}
+		for _, p := range pipe.Standings(ctx) {
+			flow.Partitions = append(flow.Partitions, metrics.Partition{
+				Topic: p.Source.Topic, Number: p.Source.Number, State: p.State.String(), Lag: p.Lag(), LagSeconds: p.Behind,
+			})
+		}
+		s.Flows = append(s.Flows, flow)
+	}
+	return s
+}
+
+// openStatus takes status.address. Where the user has not named one, and the default is taken by somebody else, the process goes
+// on without.
+func openStatus(conf *config.Config, b *board, report stream.Report) (*status.Server, error) {
+	if conf.StatusAddress == "" {
+		return nil, nil
+	}
+	states := make(metrics.States, 0, len(replicate.States))
+	for _, s := range replicate.States {
+		states = append(states, s.String())
+	}
+	server, err := status.Listen(conf.StatusAddress, b, metrics.NewRegistry(states, b.snapshot))
+	switch {
+	case err == nil:
+		report(stream.Event{Message: "status is served", Fields: []stream.Field{stream.F("address", server.Address())}})
+		return server, nil
+	case conf.StatusNamed || !errors.Is(err, syscall.EADDRINUSE):
+		return nil, cannotRun{err}
+	}
+	report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf(
+		"no status page: %s is taken by another process; name another address with status.address, or none with an empty one", conf.StatusAddress)})
+	return nil, nil
+}

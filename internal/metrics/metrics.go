@@ -1,0 +1,131 @@
+// Package metrics shows Prometheus what the flows are doing.
+//
+// In: a function that tells, at each scrape, where flows and partitions stand. Out: a registry with these metrics, the Go
+// runtime's and the process's own.
+//
+//	tandem_records_total{flow}                               records acknowledged by the target
+//	tandem_bytes_total{flow}                                 bytes of their batches, as sent
+//	tandem_batch_records_total{flow,form}                    records by the form in which they were passed on
+//	tandem_partitions{flow,state}                            partitions in each state
+//	tandem_lag_records{flow}, tandem_lag_seconds{flow}       sum over partitions; the largest of them
+//	tandem_partition_lag_records{flow,topic,partition}       records of the source that are not yet on the target
+//	tandem_partition_lag_seconds{flow,topic,partition}       for how long the partition has been behind
+//	tandem_refused_records_total{flow}                       records that the target refused and that were set aside
+//	tandem_memory_used_bytes, tandem_memory_limit_bytes      of memory.bytes
+//
+// Not guaranteed: that a lag is newer than the last fetch of its partition.
+package metrics
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Flow is what one flow has done.
+type Flow struct {
+	Name       string
+	Records    int64
+	Bytes      int64
+	Refused    int64
+	Forms      map[string]int64 // records by form
+	Partitions []Partition
+}
+
+// Partition is where one partition stands.
+type Partition struct {
+	Topic      string
+	Number     int32
+	State      string
+	Lag        int64
+	LagSeconds time.Duration
+}
+
+// Snapshot is everything at one moment.
+type Snapshot struct {
+	Flows       []Flow
+	MemoryUsed  int64
+	MemoryLimit int64
+}
+
+// States are the values of the label state, so that each is shown, with 0 too.
+type States []string
+
+// NewRegistry makes a registry that takes a snapshot at each scrape.
+func NewRegistry(states States, take func() Snapshot) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&collector{states, take},
+	)
+	return r
+}
+
+type collector struct {
+	states States
+	take   func() Snapshot
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("tandem_"+name, help, labels, nil)
+}
+
+var (
+	records      = desc("records_total", "Records acknowledged by the target cluster.", "flow")
+	bytes        = desc("bytes_total", "Bytes of acknowledged record batches, as sent.", "flow")
+	forms        = desc("batch_records_total", "Records by the form in which their batches were passed on.", "flow", "form")
+	refused      = desc("refused_records_total", "Records that the target refused and that were set aside (on.refused=skip).", "flow")
+	partitions   = desc("partitions", "Partitions by state.", "flow", "state")
+	lagRecords   = desc("lag_records", "Records of the source that are not yet on the target.", "flow")
+	lagSeconds   = desc("lag_seconds", "For how long the partition that is furthest behind has been behind.", "flow")
+	partRecords  = desc("partition_lag_records", "Records of the source partition that are not yet on the target.", "flow", "topic", "partition")
+	partSeconds  = desc("partition_lag_seconds", "For how long the partition has been behind.", "flow", "topic", "partition")
+	memoryUsed   = desc("memory_used_bytes", "Bytes of records between fetch and acknowledgement.")
+	memoryLimit  = desc("memory_limit_bytes", "The setting memory.bytes.")
+	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, memoryUsed, memoryLimit}
+)
+
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range descriptions {
+		out <- d
+	}
+}
+
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	s := c.take()
+	gauge(memoryUsed, float64(s.MemoryUsed))
+	gauge(memoryLimit, float64(s.MemoryLimit))
+	for _, f := range s.Flows {
+		counter(records, f.Records, f.Name)
+		counter(bytes, f.Bytes, f.Name)
+		counter(refused, f.Refused, f.Name)
+		for form, n := range f.Forms {
+			counter(forms, n, f.Name, form)
+		}
+		in := make(map[string]int)
+		var lag int64
+		var longest time.Duration
+		for _, p := range f.Partitions {
+			in[p.State]++
+			lag += p.Lag
+			longest = max(longest, p.LagSeconds)
+			number := strconv.Itoa(int(p.Number))
+			gauge(partRecords, float64(p.Lag), f.Name, p.Topic, number)
+			gauge(partSeconds, p.LagSeconds.Seconds(), f.Name, p.Topic, number)
+		}
+		for _, state := range c.states {
+			gauge(partitions, float64(in[state]), f.Name, state)
+		}
+		gauge(lagRecords, float64(lag), f.Name)
+		gauge(lagSeconds, longest.Seconds(), f.Name)
+	}
+}
