@@ -104,5 +104,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if !answer.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(answer) // a client that went away is no concern of ours
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // A->B reads better
+	_ = encoder.Encode(answer)   // a client that went away is no concern of ours
 }

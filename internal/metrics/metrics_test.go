@@ -1,0 +1,52 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestMetricsOfASnapshot(t *testing.T) {
+	snapshot := Snapshot{MemoryUsed: 5, MemoryLimit: 64, Flows: []Flow{{
+		Name: "A->B", Records: 100, Bytes: 2000, Refused: 1, Forms: map[string]int64{"stamp": 90, "merge": 10},
+		Partitions: []Partition{
+			{Topic: "orders", Number: 0, State: "live"},
+			{Topic: "orders", Number: 1, State: "quarantined", Lag: 7, LagSeconds: 90 * time.Second},
+			{Topic: "orders", Number: 2, State: "live", Lag: 3, LagSeconds: time.Second},
+		},
+	}}}
+	r := NewRegistry(States{"live", "quarantined", "halted"}, func() Snapshot { return snapshot })
+	want := `
+# HELP tandem_lag_records Records of the source that are not yet on the target.
+# TYPE tandem_lag_records gauge
+tandem_lag_records{flow="A->B"} 10
+# HELP tandem_lag_seconds For how long the partition that is furthest behind has been behind.
+# TYPE tandem_lag_seconds gauge
+tandem_lag_seconds{flow="A->B"} 90
+# HELP tandem_partitions Partitions by state.
+# TYPE tandem_partitions gauge
+tandem_partitions{flow="A->B",state="halted"} 0
+tandem_partitions{flow="A->B",state="live"} 2
+tandem_partitions{flow="A->B",state="quarantined"} 1
+# HELP tandem_partition_lag_records Records of the source partition that are not yet on the target.
+# TYPE tandem_partition_lag_records gauge
+tandem_partition_lag_records{flow="A->B",partition="0",topic="orders"} 0
+tandem_partition_lag_records{flow="A->B",partition="1",topic="orders"} 7
+tandem_partition_lag_records{flow="A->B",partition="2",topic="orders"} 3
+# HELP tandem_records_total Records acknowledged by the target cluster.
+# TYPE tandem_records_total counter
+tandem_records_total{flow="A->B"} 100
+# HELP tandem_refused_records_total Records that the target refused and that were set aside (on.refused=skip).
+# TYPE tandem_refused_records_total counter
+tandem_refused_records_total{flow="A->B"} 1
+`
+	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "tandem_lag_records", "tandem_lag_seconds", "tandem_partitions",
+		"tandem_partition_lag_records", "tandem_records_total", "tandem_refused_records_total"); err != nil {
+		t.Error(err)
+	}
+	if problems, err := testutil.GatherAndLint(r); err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+}
