@@ -105,10 +105,10 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 	}
 	part.phase = starting
 	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor}
-	question := p.number(part)
+	question, partition := p.number(part), part.Assignment // a copy: the limits in it change
 	p.background(func() {
-		start, err := p.resume.OutOfRange(p.reading, part.Assignment, at)
-		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{part.Source: start}, map[stream.Partition]error{part.Source: err}})
+		start, err := p.resume.OutOfRange(p.reading, partition, at)
+		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{partition.Source: start}, map[stream.Partition]error{partition.Source: err}})
 	})
 }
 
