@@ -69,7 +69,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return r.every(ctx, r.conf.RefreshTopics, "refresh topics", func(ctx context.Context) error {
+	return r.everyOr(ctx, r.conf.RefreshTopics, r.gone, "refresh topics", func(ctx context.Context) error {
 		s, err := r.keeper.Refresh(ctx)
 		if err != nil {
 			return err
@@ -90,19 +90,45 @@ func (r *replication) syncConfigs(ctx context.Context) error {
 	return r.every(ctx, r.conf.SyncConfigs, "sync topic configs", r.keeper.SyncConfigs)
 }
 
+// topicGone has the topics refreshed at once: what the source does not know any more may have been made anew.
+func (r *replication) topicGone() {
+	select {
+	case r.gone <- struct{}{}:
+	default:
+	}
+}
+
 // every does a duty at each interval; a failure is tried again until it succeeds.
 func (r *replication) every(ctx context.Context, interval time.Duration, what string, duty func(context.Context) error) error {
+	return r.everyOr(ctx, interval, nil, what, duty)
+}
+
+// soonest is the time between two rounds of a duty, however often it is asked for.
+const soonest = time.Second
+
+// everyOr does a duty at each interval and whenever it is asked for.
+func (r *replication) everyOr(ctx context.Context, interval time.Duration, asked <-chan struct{}, what string, duty func(context.Context) error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-asked:
+			if time.Since(last) < soonest {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(soonest):
+				}
+			}
 		}
 		if err := r.persist(ctx, what, duty); err != nil {
 			return nil // ctx has ended: duties have no other end
 		}
+		last = time.Now()
 	}
 }
 
@@ -159,7 +185,7 @@ func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicI
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a, ok := m.anchors[remote]
-	return replicate.Start{Next: a.NextUp, Sequence: a.NextSequence}, a.Source, ok
+	return replicate.Start{Next: a.NextUp, Sequence: a.NextSequence, Epoch: replicate.EpochOf(a.LeaderEpoch)}, a.Source, ok
 }
 
 func (m *memory) Remember(ctx context.Context, places map[stream.Partition]replicate.Place) error {
@@ -170,7 +196,7 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 		}
 	}
 	for remote, p := range places {
-		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: -1, LeaderEpoch: -1})
+		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: -1, LeaderEpoch: p.Epoch.Number()})
 	}
 	return m.store.Flush(ctx)
 }

@@ -170,6 +170,7 @@ type replication struct {
 	positions *position.Store
 	syncs     *syncs // nil without offset syncs
 	pipe      *replicate.Pipe
+	gone      chan struct{} // the source does not know a topic any more
 }
 
 // prepare makes the internal topics, reads what earlier runs left, and builds the pipe.
@@ -215,6 +216,7 @@ func (r *replication) prepare(ctx context.Context) error {
 		return err
 	}
 	r.memory = &memory{store: r.anchors, notes: r.positions, positions: noted, anchors: remembered.Partitions}
+	r.gone = make(chan struct{}, 1)
 	r.pipe = replicate.New(r.pipeConfig(producer))
 	return nil
 }
@@ -253,12 +255,13 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		},
 		Resume: &replicate.Resumption{
 			Flow: c.Flow, ProducerID: producer.ID, Memory: r.memory,
-			Source: r.clients.sourceWire, Target: r.clients.targetWire,
+			Source: r.clients.sourceWire, Target: r.clients.targetWire, Remote: r.clients.targetWire,
+			FollowNew: c.TopicRecreated == "follow", HaltAtGap: c.RetentionGap == "halt",
 			Reset: replicate.Reset(c.AutoOffsetReset), Report: r.report,
 		},
 		Budget: r.budget,
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
-		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside,
+		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
 	}
 }
 

@@ -187,8 +187,11 @@ func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream
 
 // EpochEnds asks the leaders where leader epochs end (OffsetForLeaderEpoch, KIP-320): for each partition, the largest
 // epoch known there that is not above the one asked for, and the first offset after it. An epoch of -1 in the
-// answer means that nothing is known of so early an epoch.
+// answer means that nothing is known of such an epoch. Brokers that cannot be asked know nothing of any.
 func (w *Wire) EpochEnds(ctx context.Context, epochs map[stream.Partition]int32) (map[stream.Partition]stream.EpochEnd, map[stream.Partition]error, error) {
+	if supported, err := w.supports(ctx, kmsg.OffsetForLeaderEpoch); err != nil || !supported {
+		return nil, nil, err
+	}
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	req.ReplicaID = -1
 	byTopic := make(map[string]int)
@@ -209,8 +212,13 @@ func (w *Wire) EpochEnds(ctx context.Context, epochs map[stream.Partition]int32)
 	}
 	ends, failed := make(map[stream.Partition]stream.EpochEnd), make(map[stream.Partition]error)
 	for _, shard := range w.client.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			return nil, nil, fmt.Errorf("find ends of leader epochs: %w", shard.Err)
+		if shard.Err != nil { // as in Offsets
+			for _, t := range shard.Req.(*kmsg.OffsetForLeaderEpochRequest).Topics {
+				for _, p := range t.Partitions {
+					failed[stream.Partition{Topic: t.Topic, Number: p.Partition}] = fmt.Errorf("find the end of a leader epoch: %w", shardError(shard.Err))
+				}
+			}
+			continue
 		}
 		for _, t := range shard.Resp.(*kmsg.OffsetForLeaderEpochResponse).Topics {
 			for _, p := range t.Partitions {
@@ -247,7 +255,7 @@ func (w *Wire) Read(ctx context.Context, p stream.Partition, offset int64, maxBy
 			}
 			s := w.Session(part.Leader, committed)
 			s.epoch = -1 // no session
-			s.Set(stream.Place{Partition: p, Topic: t.TopicID, Offset: stream.Upstream(offset), Epoch: -1, MaxBytes: maxBytes})
+			s.Set(stream.Place{Partition: p, Topic: t.TopicID, Offset: stream.Upstream(offset), Epoch: -1, LastEpoch: -1, MaxBytes: maxBytes})
 			all, err := s.Fetch(ctx, stream.FetchBounds{MaxWaitMillis: 100, MinBytes: 1, MaxBytes: maxBytes})
 			if err != nil {
 				return stream.Fetched{}, err

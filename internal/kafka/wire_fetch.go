@@ -126,7 +126,7 @@ func (s *Session) request(bounds stream.FetchBounds) *kmsg.FetchRequest {
 		part.Partition = p.Number
 		part.CurrentLeaderEpoch = place.Epoch
 		part.FetchOffset = int64(place.Offset)
-		part.LastFetchedEpoch = -1
+		part.LastFetchedEpoch = place.LastEpoch
 		part.LogStartOffset = -1
 		part.PartitionMaxBytes = place.MaxBytes
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
@@ -189,6 +189,9 @@ func (s *Session) fetched(resp *kmsg.FetchResponse) []stream.Fetched {
 				HighWatermark: stream.Upstream(p.HighWatermark),
 				LogStart:      stream.Upstream(p.LogStartOffset),
 				Records:       p.RecordBatches,
+			}
+			if d := p.DivergingEpoch; d.Epoch >= 0 || d.EndOffset >= 0 {
+				f.Diverged = &stream.EpochEnd{Epoch: d.Epoch, End: stream.Upstream(d.EndOffset)}
 			}
 			for _, a := range p.AbortedTransactions {
 				f.Aborted = append(f.Aborted, stream.AbortedTransaction{ProducerID: a.ProducerID, First: stream.Upstream(a.FirstOffset)})

@@ -60,7 +60,8 @@ func (p *Pipe) advance(part *partition) {
 		s := part.inFlight[0]
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
-		part.acked, part.lastAck, part.failed, part.resolve = s.next, time.Now(), "", 0
+		part.acked, part.ackedEpoch = s.next, s.epoch
+		part.lastAck, part.failed, part.resolve = time.Now(), "", 0
 		part.moved, part.unsure = part.lastAck, false
 		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
@@ -90,7 +91,7 @@ func (p *Pipe) advance(part *partition) {
 func (p *Pipe) acknowledge(part *partition, s *sent) {
 	ack := stream.Ack{
 		Source: part.Source, Remote: part.Remote, Topic: part.Topic,
-		Next: s.next, NextSequence: part.flushed, LeaderEpoch: -1,
+		Next: s.next, NextSequence: part.flushed, LeaderEpoch: s.epoch.Number(),
 		Bytes: s.bytes, At: time.Now(),
 	}
 	if s.base >= 0 {
@@ -163,7 +164,7 @@ func (p *Pipe) dropInFlight(part *partition) {
 		s.letGo(part, p.budget)
 	}
 	part.inFlight = nil
-	part.from, part.sequence = part.acked, part.flushed
+	part.from, part.fromEpoch, part.sequence = part.acked, part.ackedEpoch, part.flushed
 }
 
 // restart drops everything that is in memory for a partition and asks anew where it stands.
@@ -186,6 +187,7 @@ func (p *Pipe) hold(part *partition, err error) {
 	}
 	p.dropInFlight(part)
 	part.failure = nil
+	part.haltedRunning(err)
 	part.phase, part.holds = holding, holdsFor(err)
 	delete(p.waiting, part.Source)
 	if part.holds != Halted {

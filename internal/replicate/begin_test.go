@@ -17,6 +17,7 @@ import (
 func TestPipeTopicMadeAnewWhileInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newSim(1)
+		m.followNew = true
 		a := m.addPlain("orders", 0, 1)
 		a.Topic, m.logs[a.Source].id = stream.TopicID{1}, stream.TopicID{1}
 		old := m.logs[a.Source].want

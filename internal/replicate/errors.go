@@ -2,15 +2,23 @@ package replicate
 
 import (
 	"errors"
+	"fmt"
 
 	"tandem/internal/stream"
 )
 
-// errDiverged is in the error of an OutOfRange that no waiting mends.
-var errDiverged = errors.New("the source is not what it was")
-
 // errHalt is in the error of what only a person can decide: the partition is not tried again before a restart.
 var errHalt = errors.New("a person has to decide")
+
+// errEpochBack is in the error of a batch whose leader epoch is lower than that of the batch before it.
+var errEpochBack = errors.New("leader epochs do not go back in one log")
+
+// diverged says that the source has other records at our place than when it was read up to there.
+type diverged struct{ end stream.EpochEnd }
+
+func (d *diverged) Error() string {
+	return fmt.Sprintf("leader epoch %d ends at %d at the source", d.end.Epoch, d.end.End)
+}
 
 // unsendable is why no batch could be made of what was fetched.
 type unsendable struct{ error }
@@ -57,13 +65,16 @@ type fetchRemedy int8
 
 const (
 	follow     fetchRemedy = iota // ask who leads now, and go on there
-	outOfRange                    // the source no longer has, or does not yet have, the offset
+	outOfRange                    // the source no longer has, or does not yet have, the offset, or has another log
 	missing                       // the topic is not there, or is another one of the same name
 	denied                        // hold the partition, say why, try again later
 )
 
 // onFetch decides what follows a fetch error of a partition.
 func onFetch(err error) fetchRemedy {
+	if errors.Is(err, errEpochBack) {
+		return outOfRange
+	}
 	code, ok := stream.CodeOf(err)
 	if !ok {
 		return denied // what came cannot be read: the broker's disk, or the way from it
@@ -71,7 +82,7 @@ func onFetch(err error) fetchRemedy {
 	switch code {
 	case stream.CodeOffsetOutOfRange:
 		return outOfRange
-	case stream.CodeUnknownTopicID, stream.CodeInconsistentTopicID: // deleted, or deleted and made anew
+	case stream.CodeUnknownTopicID, stream.CodeInconsistentTopicID, stream.CodeUnknownTopicOrPartition: // deleted, or deleted and made anew
 		return missing
 	case stream.CodeTopicAuthorization, stream.CodeClusterAuthorization, stream.CodeCorruptMessage:
 		return denied

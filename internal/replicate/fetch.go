@@ -222,9 +222,12 @@ func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
 		}
 		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, gate: r.gate, high: part.HighWatermark, err: part.Err}
 		memory.bytes += int64(len(part.Records))
-		c.next = r.place.Offset
+		c.next, c.epoch = r.place.Offset, EpochOf(r.place.LastEpoch)
+		if c.err == nil && part.Diverged != nil {
+			c.err = &diverged{end: *part.Diverged}
+		}
 		if c.err == nil {
-			c.views, c.next, c.err = route(part, r.place.Offset)
+			c.views, c.next, c.epoch, c.err = route(part, r.place.Offset, c.epoch)
 		}
 		for _, v := range c.views {
 			c.bytes += int64(len(v.Bytes()))
@@ -234,7 +237,7 @@ func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
 		if c.err != nil {
 			f.drop(part.Partition) // the pipe decides where it goes on
 		} else if c.next != r.place.Offset {
-			r.place.Offset = c.next
+			r.place.Offset, r.place.LastEpoch = c.next, c.epoch.Number()
 			f.session.Set(f.sized(r.place))
 			f.recent = append(f.recent, part.Partition)
 		}

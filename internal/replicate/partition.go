@@ -21,6 +21,7 @@ type Start struct {
 	Skip     int64           // so many records from Next on are on the target already
 	Sequence int32           // the producer sequence of the next record to send
 	Floor    stream.Upstream // records below it are on the target whatever Skip says
+	Epoch    Epoch           // of the batch before Next, by which the source is known to be what it was
 }
 
 // phase is what a partition is doing.
@@ -53,6 +54,8 @@ type partition struct {
 	high     stream.Upstream // high watermark of the source, as last fetched
 	sequence int32           // of the next record to send
 	flushed  int32           // sequence of the first record that is not acknowledged
+
+	fromEpoch, tailEpoch, ackedEpoch Epoch // of the batches before from, tail and acked
 
 	views  []batch.View // the queue, in order
 	leases []*lease     // of views, one each
@@ -103,6 +106,7 @@ type sent struct {
 	runs     []batch.Run
 	newest   time.Time // of its timestamps
 	next     stream.Upstream
+	epoch    Epoch // of the batch before next
 	base     stream.Downstream
 	answered bool // since it was last sent
 	done     bool // appended
@@ -133,7 +137,7 @@ func (p *partition) take(c chunk, shaper *batch.Shaper) error {
 		p.views = append(p.views, v)
 		p.leases = append(p.leases, c.lease)
 	}
-	p.tail = c.next
+	p.tail, p.tailEpoch = c.next, c.epoch
 	return nil
 }
 
@@ -150,21 +154,29 @@ func (p *partition) passOver(v batch.View, shaper *batch.Shaper) (bool, error) {
 	}
 	if records <= p.skip {
 		p.skip -= records
-		p.from = stream.Upstream(v.LastOffset()) + 1
+		p.from, p.fromEpoch = stream.Upstream(v.LastOffset())+1, EpochOf(v.LeaderEpoch())
 		if p.skip == 0 {
-			p.from = max(p.from, p.floor)
+			p.fromFloor()
 		}
 		return true, nil
 	}
 	for _, r := range runs {
 		if p.skip < int64(r.Count) {
-			p.from = max(stream.Upstream(r.First+p.skip), p.floor)
+			p.from, p.fromEpoch = stream.Upstream(r.First+p.skip), EpochOf(v.LeaderEpoch())
 			p.skip = 0
+			p.fromFloor()
 			break
 		}
 		p.skip -= int64(r.Count)
 	}
 	return false, nil
+}
+
+// fromFloor applies the floor. What stands before it was not read, so its epoch is not known.
+func (p *partition) fromFloor() {
+	if p.floor > p.from {
+		p.from, p.fromEpoch = p.floor, Epoch{}
+	}
 }
 
 // settle moves acked over what needs no copy, when nothing is under way.
@@ -173,10 +185,16 @@ func (p *partition) settle() {
 		return
 	}
 	if len(p.views) == 0 && p.phase == running && p.skip == 0 {
-		p.acked = max(p.acked, p.tail)
+		p.ackedTo(p.tail, p.tailEpoch)
 		return
 	}
-	p.acked = max(p.acked, p.from)
+	p.ackedTo(p.from, p.fromEpoch)
+}
+
+func (p *partition) ackedTo(next stream.Upstream, epoch Epoch) {
+	if next > p.acked {
+		p.acked, p.ackedEpoch = next, epoch
+	}
 }
 
 // where is the place after the last record that is known to be on the target. What was passed over is there by the word of
@@ -186,7 +204,7 @@ func (p *partition) where() Start {
 	if p.unsure {
 		return p.began
 	}
-	return Start{Next: p.acked, Sequence: p.flushed}
+	return Start{Next: p.acked, Sequence: p.flushed, Epoch: p.ackedEpoch}
 }
 
 // letQueueGo frees the queue. What was in it counts as not fetched.
@@ -198,7 +216,7 @@ func (p *partition) letQueueGo() {
 	clear(p.leases)
 	clear(p.views)
 	p.views, p.leases = p.views[:0], p.leases[:0]
-	p.tail = p.from
+	p.tail, p.tailEpoch = p.from, p.fromEpoch
 }
 
 // letViewsGo frees the first n views of the queue; with keep, the lease of the first passes to the caller.

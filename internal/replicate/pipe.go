@@ -54,20 +54,24 @@ type Config struct {
 	// SetAside keeps a record that the target refuses (on.refused=skip). Without it, the partition of such a record is
 	// held (on.refused=quarantine).
 	SetAside func(context.Context, Refused) error
+	// TopicGone, if not nil, is called whenever the source does not know a topic of an assignment any more: it may have been
+	// made anew. It must not block.
+	TopicGone func()
 }
 
 // Pipe replicates the assigned partitions of one flow. One goroutine, in Run, owns all of its state; loops around it do
 // the input and output.
 type Pipe struct {
-	flow     stream.Flow
-	producer batch.Producer
-	budget   *Budget
-	sizes    FetchSizes
-	codec    batch.Codec
-	resume   Resumer
-	acked    func(stream.Ack)
-	report   stream.Report
-	setAside func(context.Context, Refused) error // nil: quarantine
+	flow      stream.Flow
+	producer  batch.Producer
+	budget    *Budget
+	sizes     FetchSizes
+	codec     batch.Codec
+	resume    Resumer
+	acked     func(stream.Ack)
+	report    stream.Report
+	setAside  func(context.Context, Refused) error // nil: quarantine
+	topicGone func()
 
 	openSession func(int32) Session
 	openSender  func(context.Context, int32) Sender
@@ -112,7 +116,7 @@ type Pipe struct {
 func New(c Config) *Pipe {
 	p := &Pipe{
 		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec,
-		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside,
+		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside, topicGone: c.TopicGone,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),
 		parts: make(map[stream.Partition]*partition), waiting: make(map[stream.Partition]*partition), leaving: make(map[stream.Partition]*partition),

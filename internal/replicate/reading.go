@@ -32,9 +32,10 @@ func (p *Pipe) read(part *partition) {
 	part.reading = true
 	part.readAt = leader.Broker
 	if len(part.views) == 0 {
-		part.tail = part.from
+		part.tail, part.tailEpoch = part.from, part.fromEpoch
 	}
-	f.read(stream.Place{Partition: part.Source, Topic: part.Topic, Offset: part.tail, Epoch: leader.Epoch}, part.generation, &part.gate)
+	f.read(stream.Place{Partition: part.Source, Topic: part.Topic, Offset: part.tail, Epoch: leader.Epoch, LastEpoch: part.tailEpoch.Number()},
+		part.generation, &part.gate)
 }
 
 // stopReading makes the fetch loop let go of a partition; what it still brings is thrown away.
@@ -89,6 +90,13 @@ func (p *Pipe) fetched(a fetchAnswer) {
 // fetchFailed decides how a partition goes on that could not be read. What is queued of it is still sent.
 func (p *Pipe) fetchFailed(part *partition, err error) {
 	remedy := onFetch(err)
+	if d := (*diverged)(nil); errors.As(err, &d) {
+		p.hold(part, &truncation{Assignment: part.Assignment, flow: p.flow, end: d.end}) // what is queued may be gone at the source
+		return
+	}
+	if remedy == missing && p.topicGone != nil {
+		p.topicGone()
+	}
 	if remedy == follow || remedy == missing {
 		p.source.kick()
 		p.wait(part, fetchBackoffMax)
@@ -104,11 +112,14 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 		return
 	}
 	part.phase = starting
-	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor}
+	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor, Epoch: part.tailEpoch}
 	question, partition := p.number(part), part.Assignment // a copy: the limits in it change
 	p.background(func() {
-		start, err := p.resume.OutOfRange(p.reading, partition, at)
-		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{partition.Source: start}, map[stream.Partition]error{partition.Source: err}})
+		start, failed := p.resume.OutOfRange(p.reading, partition, at)
+		if errors.Is(err, errEpochBack) {
+			start.Epoch = Epoch{} // it is the log that was read, so its epochs tell nothing
+		}
+		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{partition.Source: start}, map[stream.Partition]error{partition.Source: failed}})
 	})
 }
 
@@ -163,7 +174,8 @@ func (p *Pipe) start(r resumed) {
 			continue
 		}
 		err := r.errs[part.Source]
-		if errors.Is(err, errDiverged) {
+		if errors.Is(err, errHalt) {
+			part.haltedAtStart(err)
 			p.hold(part, err)
 			continue
 		}
@@ -181,6 +193,7 @@ func (p *Pipe) start(r resumed) {
 			part.began, part.unsure = s, s.Skip > 0
 		}
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
+		part.fromEpoch, part.tailEpoch, part.ackedEpoch = s.Epoch, s.Epoch, s.Epoch
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		p.read(part)
 	}

@@ -32,6 +32,14 @@ type Log interface {
 	Offsets(ctx context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error)
 }
 
+// History answers for the ends of source partitions, and for those of their leader epochs.
+type History interface {
+	Log
+	// EpochEnds tells for each partition the largest epoch there that is not above the one asked for, and the first offset
+	// after it, or why it cannot; of an epoch of -1 nothing is known. A partition that cannot be asked is in neither map.
+	EpochEnds(ctx context.Context, epochs map[stream.Partition]int32) (map[stream.Partition]stream.EpochEnd, map[stream.Partition]error, error)
+}
+
 // Registry answers for what the target remembers of producer ids.
 type Registry interface {
 	// ProducerStates tells the last sequence of the id in each partition that knows it, or why it cannot; a partition
@@ -55,9 +63,12 @@ type Resumption struct {
 	Flow       stream.Flow
 	ProducerID int64
 	Memory     Memory
-	Source     Log
+	Source     History
 	Target     Registry
+	Remote     Log // of the target
 	Reset      Reset
+	FollowNew  bool // topic.recreated=follow: a topic made anew is replicated, behind the records of the old one
+	HaltAtGap  bool // retention.gap=halt: records that the source deleted too early halt their partition
 	Report     stream.Report
 }
 
@@ -78,7 +89,7 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 	if err != nil {
 		return failAll(err)
 	}
-	var fresh, moved []Question
+	var fresh, moved, remade []Question
 	anew := make(map[stream.Partition]bool)
 	for _, q := range questions {
 		if err := unknown[q.Remote]; err != nil {
@@ -89,25 +100,36 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		if s, ok := states[q.Remote]; ok {
 			state = &s
 		}
+		if _, another := r.remade(q); another {
+			remade = append(remade, q)
+			if !r.FollowNew {
+				continue
+			}
+		}
 		start, from := r.place(q, state)
 		r.tellLost(q, state)
 		starts[q.Source] = start
 		switch from {
 		case nowhere:
 			anew[q.Source] = true
-			fresh = append(fresh, q)
+			if _, another := r.remade(q); !another {
+				fresh = append(fresh, q)
+			}
 			moved = append(moved, q)
 		case position:
 			moved = append(moved, q)
 		}
 	}
-	r.begin(ctx, fresh, starts, errs)
+	r.begin(ctx, fresh, r.Reset, starts, errs)
+	tell := r.another(ctx, remade, states, starts, errs)
+	r.guard(ctx, questions, starts, errs)
 	if err := r.remember(ctx, moved, starts, anew); err != nil {
 		for _, q := range moved {
 			delete(starts, q.Source)
 			errs[q.Source] = err
 		}
 	}
+	tell()
 	return starts, errs
 }
 
@@ -176,7 +198,7 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, orig
 			at.Floor = last + 1
 			return at, anchor
 		}
-		at.Next = last + 1 // either there is no anchor, or MM2 has run since it was written and is further
+		at.Next, at.Epoch = last+1, Epoch{} // either there is no anchor, or MM2 has run since it was written and is further
 		return at, position
 	}
 	if known {
@@ -186,12 +208,12 @@ func (r *Resumption) place(q Question, state *stream.ProducerState) (Start, orig
 }
 
 // begin finds the beginning of partitions that have never been replicated.
-func (r *Resumption) begin(ctx context.Context, fresh []Question, starts map[stream.Partition]Start, errs map[stream.Partition]error) {
+func (r *Resumption) begin(ctx context.Context, fresh []Question, reset Reset, starts map[stream.Partition]Start, errs map[stream.Partition]error) {
 	if len(fresh) == 0 {
 		return
 	}
 	at := stream.Earliest
-	switch r.Reset {
+	switch reset {
 	case ResetLatest:
 		at = stream.Latest
 	case ResetNone:
@@ -221,65 +243,9 @@ func (r *Resumption) begin(ctx context.Context, fresh []Question, starts map[str
 			continue
 		}
 		start := starts[q.Source]
-		start.Next, start.Skip = stream.Upstream(offset), 0
+		start.Next, start.Skip, start.Epoch = stream.Upstream(offset), 0, Epoch{}
 		starts[q.Source] = start
 	}
-}
-
-// OutOfRange implements Resumer. Records that retention has taken are named and passed over, as MM2 passes over them in
-// silence; an offset beyond the end of the source means that the source is not what it was, and holds the partition.
-func (r *Resumption) OutOfRange(ctx context.Context, a Assignment, at Start) (Start, error) {
-	earliest, err := r.end(ctx, a.Source, stream.Earliest)
-	if err != nil {
-		return at, err
-	}
-	latest, err := r.end(ctx, a.Source, stream.Latest)
-	if err != nil {
-		return at, err
-	}
-	switch {
-	case at.Next < earliest && r.Reset == ResetNone:
-		return at, fmt.Errorf("records %d to %d of %s were deleted by the source's retention before they were replicated, and auto.offset.reset=none says not to go on behind them: %w",
-			at.Next, earliest-1, a.Source, errDiverged)
-	case at.Next < earliest:
-		return r.passDeleted(ctx, a, at, earliest)
-	case at.Next >= earliest && at.Next <= latest:
-		return at, nil // it has come back, as after a leader that was behind
-	}
-	return at, fmt.Errorf("%s now holds offsets %d to %d, but replication stands at %d: it was truncated or made anew: %w", a.Source, earliest, latest, at.Next, errDiverged)
-}
-
-// passDeleted goes on at the log start. Of the records to pass over, no more than there were offsets have been deleted:
-// what may remain of them is still passed over.
-func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, earliest stream.Upstream) (Start, error) {
-	lost := max(at.Next+stream.Upstream(at.Skip), at.Floor)
-	at.Skip = max(0, at.Skip-int64(earliest-at.Next))
-	at.Next = earliest
-	counted := Start{Next: at.Next, Sequence: following(at.Sequence, -at.Skip)}
-	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {counted, a.Source, a.Topic, false}}); err != nil {
-		return at, fmt.Errorf("note where %s goes on: %w", a.Source, err)
-	}
-	if lost < earliest {
-		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
-			"records %d to %d of %s were deleted by the source's retention before they were replicated; going on at %d", lost, earliest-1, a.Source, earliest),
-			Fields: []stream.Field{stream.F("partition", a.Source.String()), stream.F("from", int64(lost)), stream.F("to", int64(earliest))}})
-	}
-	return at, nil
-}
-
-func (r *Resumption) end(ctx context.Context, p stream.Partition, at int64) (stream.Upstream, error) {
-	offsets, failed, err := r.Source.Offsets(ctx, []stream.Partition{p}, at)
-	if err == nil {
-		err = failed[p]
-	}
-	offset, ok := offsets[p]
-	if err == nil && !ok {
-		err = fmt.Errorf("no answer")
-	}
-	if err != nil {
-		return 0, fmt.Errorf("find the ends of %s: %w", p, err)
-	}
-	return stream.Upstream(offset), nil
 }
 
 // sequences are counted modulo 2^31.

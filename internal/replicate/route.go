@@ -18,41 +18,46 @@ type chunk struct {
 	gate       *gate           // where bytes are counted
 	bytes      int64           // of the views
 	next       stream.Upstream // the first offset after the chunk
+	epoch      Epoch           // of the batch before next
 	high       stream.Upstream // high watermark
 	err        error
 }
 
 // route frames the batches of a fetched partition, checks their CRC, and leaves out what a reader of the source would not
 // see: batches before the place that was asked for, control batches, and, by the answer's list, aborted transactions.
-// What stands before a corrupt batch is kept; the error comes with it.
-func route(f stream.Fetched, from stream.Upstream) (views []batch.View, next stream.Upstream, err error) {
-	next = from
+// What stands before a corrupt batch, or before one whose leader epoch is lower than that of its predecessor, is kept; the
+// error comes with it.
+func route(f stream.Fetched, from stream.Upstream, before Epoch) (views []batch.View, next stream.Upstream, epoch Epoch, err error) {
+	next, epoch = from, before
 	aborted := newAbortedSet(f.Aborted)
 	for rest := f.Records; len(rest) > 0; {
 		var v batch.View
 		v, rest, err = batch.Next(rest)
 		if errors.Is(err, batch.ErrTruncated) {
-			return views, next, nil
+			return views, next, epoch, nil
 		}
 		if err == nil {
 			err = v.Verify()
 		}
 		if err != nil {
-			return views, next, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+			return views, next, epoch, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
 		}
 		if stream.Upstream(v.LastOffset()) < from {
 			continue
 		}
+		if e := EpochOf(v.LeaderEpoch()); e.Number() >= 0 && e.Number() < epoch.Number() {
+			return views, next, epoch, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, next, e.Number(), epoch.Number(), errEpochBack)
+		}
 		keep, err := aborted.keeps(v)
 		if err != nil {
-			return views, next, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+			return views, next, epoch, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
 		}
 		if keep {
 			views = append(views, v)
 		}
-		next = stream.Upstream(v.LastOffset()) + 1
+		next, epoch = stream.Upstream(v.LastOffset())+1, EpochOf(v.LeaderEpoch())
 	}
-	return views, next, nil
+	return views, next, epoch, nil
 }
 
 // abortedSet follows the aborted transactions of one answer: a producer named in the list is out from its first aborted

@@ -44,14 +44,14 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			p.buffers.give(buffer)
 			return nil, err
 		}
-		part.from = stream.Upstream(out.Next)
+		part.from, part.fromEpoch = stream.Upstream(out.Next), epochBefore(views, out.Next, part.fromEpoch)
 		if out.Records == 0 {
 			p.buffers.give(buffer)
 			part.letViewsGo(used, false)
 			part.settle()
 			continue
 		}
-		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, newest: newest(out.Raw)}
+		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, epoch: part.fromEpoch, newest: newest(out.Raw)}
 		switch {
 		case out.Form == batch.FormStamp && p.budget.tight(): // as a slice it would keep its whole fetch answer
 			if cap(buffer) > 2*len(out.Raw) {
@@ -84,6 +84,17 @@ func (p *Pipe) shapeNext(part *partition, buffer []byte, views []batch.View, del
 		return p.shaper.Single(buffer, views[0], int64(part.from), p.codec)
 	}
 	return p.shaper.Shape(buffer, views, int64(part.from), limits(part.MaxBatch, delay), p.codec)
+}
+
+// epochBefore is the leader epoch of the batch that holds the last offset before next.
+func epochBefore(views []batch.View, next int64, otherwise Epoch) Epoch {
+	for _, v := range views {
+		if v.BaseOffset() >= next {
+			break
+		}
+		otherwise = EpochOf(v.LeaderEpoch())
+	}
+	return otherwise
 }
 
 // newest is the largest timestamp of a shaped batch.

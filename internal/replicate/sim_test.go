@@ -111,8 +111,12 @@ type sim struct {
 	after   func(broker int32, item stream.Appending) error
 	reading func(place stream.Place) error // the answer to a partition's part of a fetch
 
-	lag   atomic.Int64   // of the way to the target
-	hung  atomic.Int64   // a broker of the target that answers nothing before requests time out
+	lag       atomic.Int64 // of the way to the target
+	hung      atomic.Int64 // a broker of the target that answers nothing before requests time out
+	followNew bool         // topic.recreated=follow
+	haltAtGap bool         // retention.gap=halt
+	unguarded bool         // brokers before 2.7, which pay no attention to the last epoch of a fetch
+
 	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
 	late  sync.WaitGroup // requests that their sender has given up
 }
@@ -212,10 +216,19 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 			f.Err = &stream.BrokerError{Code: stream.CodeNotLeaderOrFollower, Name: "NOT_LEADER_OR_FOLLOWER"}
 			all = append(all, f)
 			continue
-		case int64(place.Offset) > log.end, int64(place.Offset) < log.start:
+		case int64(place.Offset) > log.end && (m.unguarded || place.LastEpoch < 0), int64(place.Offset) < log.start,
+			!m.unguarded && place.LastEpoch >= 0 && log.epochEnd(place.LastEpoch).Epoch < 0:
 			f.Err = &stream.BrokerError{Code: stream.CodeOffsetOutOfRange, Name: "OFFSET_OUT_OF_RANGE"}
 			all = append(all, f)
 			continue
+		}
+		if place.LastEpoch >= 0 && !m.unguarded {
+			end := log.epochEnd(place.LastEpoch)
+			if end.Epoch < place.LastEpoch || end.End < place.Offset {
+				f.Diverged = &end
+				all = append(all, f)
+				continue
+			}
 		}
 		for _, e := range log.batches {
 			if e.last < int64(place.Offset) {
@@ -380,6 +393,14 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 	defer m.mu.Unlock()
 	offsets := make(map[stream.Partition]int64)
 	for _, p := range partitions {
+		if t, remote := m.targets[p]; remote {
+			if at == stream.Latest {
+				offsets[p] = int64(len(t.values))
+			} else {
+				offsets[p] = 0
+			}
+			continue
+		}
 		if at == stream.Latest {
 			offsets[p] = m.logs[p].end
 		} else {
@@ -425,7 +446,7 @@ func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
 			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place), told: make(map[stream.Partition]bool)}
 		},
 		Sender: m.sender,
-		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Reset: ResetEarliest, Report: m.report},
+		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Remote: m, FollowNew: m.followNew, HaltAtGap: m.haltAtGap, Reset: ResetEarliest, Report: m.report},
 		Budget: budget, Codec: batch.KeepCodec,
 		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
 		Report: m.report,

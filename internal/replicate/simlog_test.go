@@ -107,6 +107,8 @@ type simLog struct {
 	start   int64 // where retention has moved it
 	end     int64
 	aborted []stream.AbortedTransaction
+	epoch   int32 // of what is appended
+	leaders []simLeader
 	want    []string // values that a read_committed reader sees, in order
 	wantAt  []int64  // and their offsets
 }
@@ -117,7 +119,7 @@ type simEntry struct {
 }
 
 func (l *simLog) append(raw []byte, last int64) {
-	l.batches = append(l.batches, simEntry{last, raw})
+	l.batches = append(l.batches, simEntry{last, l.stamped(raw)})
 	l.end = last + 1
 }
 

@@ -72,7 +72,7 @@ func (p *partition) reached(now time.Time) {
 
 // holdsFor tells what kind of hold an error asks for.
 func holdsFor(err error) State {
-	if errors.Is(err, errHalt) || errors.Is(err, errDiverged) {
+	if errors.Is(err, errHalt) {
 		return Halted
 	}
 	if errors.As(err, new(unsendable)) {

@@ -28,7 +28,7 @@ func walk(ctx context.Context, from Reader, p stream.Partition, committed bool, 
 		if err != nil {
 			return fmt.Errorf("read %s at %d: %w", p, at, err)
 		}
-		views, next, err := route(f, stream.Upstream(at))
+		views, next, _, err := route(f, stream.Upstream(at), Epoch{})
 		if err != nil {
 			return err
 		}

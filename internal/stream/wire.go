@@ -17,6 +17,7 @@ type Place struct {
 	Topic     TopicID
 	Offset    Upstream
 	Epoch     int32 // current leader epoch, -1 when unknown; a broker that knows better refuses the fetch
+	LastEpoch int32 // leader epoch of the batch before Offset, -1 when unknown; where the broker's log has another there, it says so
 	MaxBytes  int32 // bytes of this partition in one answer; the first batch always comes whole
 }
 
@@ -30,7 +31,8 @@ type FetchBounds struct {
 // Fetched is one partition's part of a fetch answer.
 type Fetched struct {
 	Partition     Partition
-	Err           error // a *BrokerError, or nil
+	Err           error     // a *BrokerError, or nil
+	Diverged      *EpochEnd // where the broker's log parts from what was read before Offset; nil where it does not
 	HighWatermark Upstream
 	LogStart      Upstream
 	Aborted       []AbortedTransaction // with read_committed only
