@@ -185,7 +185,7 @@ func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicI
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a, ok := m.anchors[remote]
-	return replicate.Start{Next: a.NextUp, Sequence: a.NextSequence, Epoch: replicate.EpochOf(a.LeaderEpoch)}, a.Source, ok
+	return replicate.Start{Next: a.NextUp, Sequence: a.NextSequence, Epoch: replicate.EpochOf(a.LeaderEpoch), Down: replicate.BaseOf(a.NextDown)}, a.Source, ok
 }
 
 func (m *memory) Remember(ctx context.Context, places map[stream.Partition]replicate.Place) error {
@@ -196,7 +196,7 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 		}
 	}
 	for remote, p := range places {
-		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: -1, LeaderEpoch: p.Epoch.Number()})
+		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
 	}
 	return m.store.Flush(ctx)
 }

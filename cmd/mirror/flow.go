@@ -256,6 +256,7 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Resume: &replicate.Resumption{
 			Flow: c.Flow, ProducerID: producer.ID, Memory: r.memory,
 			Source: r.clients.sourceWire, Target: r.clients.targetWire, Remote: r.clients.targetWire,
+			ReadSource: r.clients.sourceWire, ReadRemote: r.clients.targetWire, Committed: c.IsolationLevel == "read_committed",
 			FollowNew: c.TopicRecreated == "follow", HaltAtGap: c.RetentionGap == "halt",
 			Reset: replicate.Reset(c.AutoOffsetReset), Report: r.report,
 		},
@@ -267,14 +268,14 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 
 // acked notes what the target has appended.
 func (r *replication) acked(a stream.Ack) {
-	last, down := a.Next-1, stream.Downstream(-1)
+	last := a.Next - 1
 	if n := len(a.Runs); n > 0 {
 		run := a.Runs[n-1]
-		last, down = run.Up+stream.Upstream(run.Count)-1, run.Down+stream.Downstream(run.Count)
+		last = run.Up + stream.Upstream(run.Count) - 1
 	}
 	r.positions.Set(a.Source, last)
 	r.memory.set(a.Remote, position.Anchor{
-		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: down, LeaderEpoch: a.LeaderEpoch,
+		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
 	})
 	if r.syncs != nil {
 		r.syncs.ack(a)

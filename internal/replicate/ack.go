@@ -66,6 +66,7 @@ func (p *Pipe) advance(part *partition) {
 		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		part.newest = s.newest
+		p.landed(part, s)
 		if !part.gone {
 			p.acknowledge(part, s)
 		}
@@ -92,7 +93,7 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 	ack := stream.Ack{
 		Source: part.Source, Remote: part.Remote, Topic: part.Topic,
 		Next: s.next, NextSequence: part.flushed, LeaderEpoch: s.epoch.Number(),
-		Bytes: s.bytes, At: time.Now(),
+		NextDown: part.down.Offset(), Bytes: s.bytes, At: time.Now(),
 	}
 	if s.base >= 0 {
 		down := s.base
@@ -108,6 +109,10 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 // recover decides how a partition goes on after a failed produce. All of its in-flight batches have been answered.
 func (p *Pipe) recover(part *partition) {
 	err := part.failure
+	if gap := (*foreignError)(nil); errors.As(err, &gap) {
+		p.inspect(part, gap)
+		return
+	}
 	switch onProduce(err) {
 	case resend:
 		p.stopReading(part)

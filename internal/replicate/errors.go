@@ -10,6 +10,9 @@ import (
 // errHalt is in the error of what only a person can decide: the partition is not tried again before a restart.
 var errHalt = errors.New("a person has to decide")
 
+// errHoles says that counting does not tell which records were copied: some of the source's are gone.
+var errHoles = errors.New("the source has holes among the records to pass over")
+
 // errEpochBack is in the error of a batch whose leader epoch is lower than that of the batch before it.
 var errEpochBack = errors.New("leader epochs do not go back in one log")
 

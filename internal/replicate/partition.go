@@ -21,6 +21,7 @@ type Start struct {
 	Skip     int64           // so many records from Next on are on the target already
 	Sequence int32           // the producer sequence of the next record to send
 	Floor    stream.Upstream // records below it are on the target whatever Skip says
+	Down     Base            // of the record at Next
 	Epoch    Epoch           // of the batch before Next, by which the source is known to be what it was
 }
 
@@ -54,6 +55,7 @@ type partition struct {
 	high     stream.Upstream // high watermark of the source, as last fetched
 	sequence int32           // of the next record to send
 	flushed  int32           // sequence of the first record that is not acknowledged
+	down     Base            // of that record, if nobody else writes
 
 	fromEpoch, tailEpoch, ackedEpoch Epoch // of the batches before from, tail and acked
 
@@ -152,6 +154,13 @@ func (p *partition) passOver(v batch.View, shaper *batch.Shaper) (bool, error) {
 		}
 		runs, records = out.Runs, int64(out.Records)
 	}
+	at := int64(p.from)
+	for _, r := range runs {
+		if r.First != at {
+			return false, errHoles
+		}
+		at += int64(r.Count)
+	}
 	if records <= p.skip {
 		p.skip -= records
 		p.from, p.fromEpoch = stream.Upstream(v.LastOffset())+1, EpochOf(v.LeaderEpoch())
@@ -204,7 +213,7 @@ func (p *partition) where() Start {
 	if p.unsure {
 		return p.began
 	}
-	return Start{Next: p.acked, Sequence: p.flushed, Epoch: p.ackedEpoch}
+	return Start{Next: p.acked, Sequence: p.flushed, Epoch: p.ackedEpoch, Down: p.down}
 }
 
 // letQueueGo frees the queue. What was in it counts as not fetched.

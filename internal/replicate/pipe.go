@@ -26,6 +26,8 @@ type Resumer interface {
 	// OutOfRange finds a new start for a partition whose offset the source refuses. What is lost by it is said in an
 	// event by the implementation; an error holds the partition.
 	OutOfRange(ctx context.Context, partition Assignment, at Start) (Start, error)
+	// Gap tells who has written target offsets at which our records were to be; nil if it was us.
+	Gap(ctx context.Context, partition Assignment, from, to stream.Downstream) error
 	// Passed notes durably that a partition goes on at a place, although the record before it was not sent.
 	Passed(ctx context.Context, partition Assignment, at Start) error
 }
@@ -35,6 +37,8 @@ type Question struct {
 	Assignment
 	Ran  bool  // it has run in this process
 	Last Start // and was there when it lost track: the place after its last acknowledged record
+
+	Holes bool // counting does not do: offsets are missing in the source among the records to pass over
 }
 
 // Config is what a pipe is made of. Every field is needed unless it says otherwise.

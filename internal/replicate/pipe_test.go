@@ -117,7 +117,7 @@ func TestPipeGoesOnWhereAKilledOneStopped(t *testing.T) {
 					// What a killed process leaves behind: anchors of some earlier moment, chosen at random.
 					for remote, acks := range m.acks {
 						a := acks[m.rand.IntN(len(acks))]
-						memory.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence}
+						memory.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Down: BaseOf(a.NextDown)}
 					}
 					m.acks = make(map[stream.Partition][]stream.Ack)
 					runUntil(t, m.pipe(memory, NewBudget(8<<20)), list, 10*time.Minute, func() bool { return held() >= total*(part+1)/4 })

@@ -67,7 +67,13 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			continue
 		}
 		passing := part.skip > 0
-		if err := part.take(c, p.shaper); err != nil {
+		if err := part.take(c, p.shaper); errors.Is(err, errHoles) {
+			p.stopReading(part)
+			part.letQueueGo()
+			part.phase = starting
+			p.inquire(true, part)
+			continue
+		} else if err != nil {
 			part.settle() // what was passed over before it stays passed over
 			p.hold(part, err)
 			continue
@@ -112,7 +118,7 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 		return
 	}
 	part.phase = starting
-	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor, Epoch: part.tailEpoch}
+	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor, Epoch: part.tailEpoch, Down: part.down.after(-part.skip)}
 	question, partition := p.number(part), part.Assignment // a copy: the limits in it change
 	p.background(func() {
 		start, failed := p.resume.OutOfRange(p.reading, partition, at)
@@ -143,14 +149,16 @@ func (p *Pipe) number(part *partition) asked {
 }
 
 // ask finds out where partitions start.
-func (p *Pipe) ask(parts ...*partition) {
+func (p *Pipe) ask(parts ...*partition) { p.inquire(false, parts...) }
+
+func (p *Pipe) inquire(holes bool, parts ...*partition) {
 	if len(parts) == 0 {
 		return
 	}
 	list := make([]Question, len(parts))
 	numbered := make([]asked, len(parts))
 	for i, part := range parts {
-		list[i] = Question{part.Assignment, part.ran, part.where()}
+		list[i] = Question{part.Assignment, part.ran, part.where(), holes}
 		numbered[i] = p.number(part)
 	}
 	p.background(func() {
@@ -195,6 +203,7 @@ func (p *Pipe) start(r resumed) {
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.fromEpoch, part.tailEpoch, part.ackedEpoch = s.Epoch, s.Epoch, s.Epoch
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
+		part.down = s.Down.after(s.Skip)
 		p.read(part)
 	}
 }

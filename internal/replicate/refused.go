@@ -63,6 +63,14 @@ func (p *Pipe) singleOut(part *partition, err error) bool {
 	return false
 }
 
+// unshapable deals with a queue of which no batch can be made: too large a record, or bytes that do not decode.
+func (p *Pipe) unshapable(part *partition, err error) {
+	err = unsendable{err}
+	if part.open > 0 || !p.singleOut(part, err) { // what is on its way is answered first
+		p.hold(part, err)
+	}
+}
+
 // aside writes a refused record where refused records are kept, notes durably that its place is passed, and goes on
 // behind it.
 func (p *Pipe) aside(part *partition, record *refusedRecord, raw []byte) {
@@ -73,7 +81,7 @@ func (p *Pipe) aside(part *partition, record *refusedRecord, raw []byte) {
 	part.phase = starting
 	question := p.number(part)
 	kept := Refused{Source: part.Source, Remote: part.Remote, Offset: record.offset, Reason: record.Error(), Batch: raw}
-	next := Start{Next: record.offset + 1, Sequence: part.flushed, Floor: part.floor}
+	next := Start{Next: record.offset + 1, Sequence: part.flushed, Floor: part.floor, Down: part.down}
 	p.background(func() {
 		err := p.setAside(p.reading, kept)
 		if err == nil {

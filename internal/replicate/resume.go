@@ -66,6 +66,9 @@ type Resumption struct {
 	Source     History
 	Target     Registry
 	Remote     Log // of the target
+	ReadSource Reader
+	ReadRemote Reader
+	Committed  bool // what a read_committed consumer of the source would not see is not copied
 	Reset      Reset
 	FollowNew  bool // topic.recreated=follow: a topic made anew is replicated, behind the records of the old one
 	HaltAtGap  bool // retention.gap=halt: records that the source deleted too early halt their partition
@@ -85,15 +88,25 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 	for i, q := range questions {
 		remotes[i] = q.Remote
 	}
+	ends, noEnd, err := r.Remote.Offsets(ctx, remotes, stream.Latest)
+	if err != nil {
+		return failAll(err)
+	}
 	states, unknown, err := r.Target.ProducerStates(ctx, r.ProducerID, remotes)
 	if err != nil {
 		return failAll(err)
 	}
-	var fresh, moved, remade []Question
+	helds := make(map[stream.Partition]held)
+	var fresh, moved, remade, inexact []Question
 	anew := make(map[stream.Partition]bool)
 	for _, q := range questions {
 		if err := unknown[q.Remote]; err != nil {
 			errs[q.Source] = fmt.Errorf("describe producers of %s: %w", q.Remote, err)
+			continue
+		}
+		end, ok := ends[q.Remote]
+		if !ok {
+			errs[q.Source] = fmt.Errorf("find the end of %s: %w", q.Remote, noEnd[q.Remote])
 			continue
 		}
 		var state *stream.ProducerState
@@ -107,19 +120,24 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 			}
 		}
 		start, from := r.place(q, state)
-		r.tellLost(q, state)
+		lost := r.tellLost(q, state)
+		helds[q.Remote] = held{state, stream.Downstream(end)}
 		starts[q.Source] = start
-		switch from {
-		case nowhere:
+		if from == nowhere {
 			anew[q.Source] = true
 			if _, another := r.remade(q); !another {
 				fresh = append(fresh, q)
 			}
-			moved = append(moved, q)
-		case position:
-			moved = append(moved, q)
 		}
+		if lost { // its last note speaks of what is no longer there
+			start.Down = Base{}
+			starts[q.Source] = start
+			moved = append(moved, q)
+			continue
+		}
+		inexact = append(inexact, q)
 	}
+	moved = append(moved, r.check(ctx, inexact, helds, starts, errs, anew)...)
 	r.begin(ctx, fresh, r.Reset, starts, errs)
 	tell := r.another(ctx, remade, states, starts, errs)
 	r.guard(ctx, questions, starts, errs)
@@ -137,7 +155,7 @@ func (r *Resumption) remember(ctx context.Context, moved []Question, starts map[
 	places := make(map[stream.Partition]Place, len(moved))
 	for _, q := range moved {
 		if start, ok := starts[q.Source]; ok {
-			places[q.Remote] = Place{start, q.Source, q.Topic, anew[q.Source]}
+			places[q.Remote] = Place{start.noted(), q.Source, q.Topic, anew[q.Source]}
 		}
 	}
 	if len(places) == 0 {
@@ -159,19 +177,21 @@ const (
 )
 
 // tellLost says so if the target no longer has what it had acknowledged.
-func (r *Resumption) tellLost(q Question, state *stream.ProducerState) {
+func (r *Resumption) tellLost(q Question, state *stream.ProducerState) bool {
 	at, known := q.Last, q.Ran
 	if !known {
 		at, _, known = r.Memory.Anchor(q.Remote)
 	}
 	if state == nil || !known {
-		return
+		return false
 	}
-	if lost := ahead(following(at.Sequence, -at.Skip), following(state.LastSequence, 1)); lost > 0 {
+	lost := ahead(following(at.Sequence, -at.Skip), following(state.LastSequence, 1))
+	if lost > 0 {
 		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
 			"%s has lost the last %d records that %s had acknowledged, as after an unclean leader election; they are not copied again, replication goes on behind them",
 			q.Remote, lost, r.Flow.Target), Fields: []stream.Field{stream.F("partition", q.Source.String()), stream.F("remote", q.Remote.String()), stream.F("records", lost)}})
 	}
+	return lost > 0
 }
 
 // place is where a partition goes on by what is known of it; from nowhere, only the sequence counts.

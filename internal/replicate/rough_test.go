@@ -94,7 +94,7 @@ func (l *liveMemory) Anchor(remote stream.Partition) (Start, stream.TopicID, boo
 	defer l.sim.mu.Unlock()
 	if acks := l.sim.acks[remote]; len(acks) > 0 {
 		a := acks[len(acks)-1]
-		l.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Epoch: EpochOf(a.LeaderEpoch)}
+		l.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Epoch: EpochOf(a.LeaderEpoch), Down: BaseOf(a.NextDown)}
 	}
 	return l.simMemory.Anchor(remote)
 }
@@ -114,7 +114,7 @@ func (l *liveMemory) forgetSome() {
 	defer l.sim.mu.Unlock()
 	for remote, acks := range l.sim.acks {
 		a := acks[l.sim.rand.IntN(len(acks))]
-		l.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Epoch: EpochOf(a.LeaderEpoch)}
+		l.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Epoch: EpochOf(a.LeaderEpoch), Down: BaseOf(a.NextDown)}
 		noted := acks[l.sim.rand.IntN(len(acks))]
 		l.positions[noted.Source] = noted.Next - 1
 	}

@@ -26,7 +26,11 @@ type simTarget struct {
 	refuse   error            // what every produce gets
 	largest  int              // max.message.bytes, if not 0
 	refused  map[string]error // values that are not taken
-	safe     *simTarget       // as all replicas have it; what is beyond goes with its leader
+
+	start     int64          // where retention has moved it
+	foreign   map[int64]bool // offsets that somebody else has written
+	compacted map[int64]bool // offsets that are gone
+	safe      *simTarget     // as all replicas have it; what is beyond goes with its leader
 }
 
 // replicated is called when an append was acknowledged, since all replicas have it then.
@@ -102,6 +106,7 @@ type sim struct {
 	acks    map[stream.Partition][]stream.Ack
 	events  []stream.Event
 	fetches int
+	reads   int   // outside of the data plane
 	asked   int   // questions for producer states
 	silent  error // the answer to them, if not nil
 
@@ -397,7 +402,7 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 			if at == stream.Latest {
 				offsets[p] = int64(len(t.values))
 			} else {
-				offsets[p] = 0
+				offsets[p] = t.start
 			}
 			continue
 		}
@@ -446,7 +451,7 @@ func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
 			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place), told: make(map[stream.Partition]bool)}
 		},
 		Sender: m.sender,
-		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Remote: m, FollowNew: m.followNew, HaltAtGap: m.haltAtGap, Reset: ResetEarliest, Report: m.report},
+		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Remote: m, ReadSource: simReader{m}, ReadRemote: simReader{m}, Committed: true, FollowNew: m.followNew, HaltAtGap: m.haltAtGap, Reset: ResetEarliest, Report: m.report},
 		Budget: budget, Codec: batch.KeepCodec,
 		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
 		Report: m.report,

@@ -15,126 +15,107 @@ type Reader interface {
 }
 
 const (
-	tailRecords = 1000    // of the target that are compared
-	tailBytes   = 1 << 20 // read at a time
+	tailRecords = 1000    // of the target that are compared with what MM2 may have copied
+	pageBytes   = 1 << 20 // read at a time
 )
 
-// walk hands the records of a partition to each, from an offset on, as a reader sees them, until each returns false or
-// the end that is given is reached.
-func walk(ctx context.Context, from Reader, p stream.Partition, committed bool, at, end int64, each func(offset int64, digest uint64) bool) error {
-	shaper := batch.NewShaper()
-	for at < end {
-		f, err := from.Read(ctx, p, at, tailBytes, committed)
-		if err != nil {
-			return fmt.Errorf("read %s at %d: %w", p, at, err)
+// mark is a record as far as a comparison needs it.
+type mark struct {
+	offset int64
+	digest uint64
+}
+
+// cursor goes through the records of a partition between two offsets, as a reader sees them. It holds one page.
+type cursor struct {
+	from      Reader
+	partition stream.Partition
+	committed bool
+	at, end   int64
+	shaper    *batch.Shaper
+	page      []mark
+	saw       func(batch.View) // is told of each batch; may be nil
+}
+
+// next is the next record; false at the end, or where the log goes on only with what a reader does not see yet.
+func (c *cursor) next(ctx context.Context) (mark, bool, error) {
+	for len(c.page) == 0 {
+		if more, err := c.turn(ctx); !more || err != nil {
+			return mark{}, false, err
 		}
-		views, next, _, err := route(f, stream.Upstream(at), Epoch{})
-		if err != nil {
-			return err
+	}
+	m := c.page[0]
+	c.page = c.page[1:]
+	return m, true, nil
+}
+
+func (c *cursor) turn(ctx context.Context) (more bool, err error) {
+	if c.at >= c.end {
+		return false, nil
+	}
+	fail := func(err error) (bool, error) {
+		return false, fmt.Errorf("read %s at %d: %w", c.partition, c.at, err)
+	}
+	f, err := c.from.Read(ctx, c.partition, c.at, pageBytes, c.committed)
+	if err != nil {
+		return fail(err)
+	}
+	views, next, _, err := route(f, stream.Upstream(c.at), Epoch{})
+	if err != nil {
+		return fail(err)
+	}
+	if int64(next) <= c.at {
+		return false, nil
+	}
+	c.page = c.page[:0]
+	for _, v := range views {
+		if v.BaseOffset() >= c.end {
+			break
 		}
-		if int64(next) == at {
-			return nil // nothing there although the log goes on: an open transaction, or the end has moved
+		if c.saw != nil {
+			c.saw(v)
 		}
-		for _, v := range views {
-			more := true
-			err := shaper.Digests(v, at, func(offset int64, digest uint64) bool {
-				more = offset < end && each(offset, digest)
-				return more
-			})
-			if err != nil || !more {
-				return err
+		err := c.shaper.Digests(v, c.at, func(offset int64, digest uint64) bool {
+			if offset < c.end {
+				c.page = append(c.page, mark{offset, digest})
 			}
+			return offset < c.end
+		})
+		if err != nil {
+			return fail(err)
 		}
-		at = int64(next)
 	}
-	return nil
+	c.at = int64(next)
+	return true, nil
 }
 
-// tail is the last records of a partition, by digest, with their offsets.
-type tail struct {
-	offsets []int64
-	digests []uint64
-}
-
-// readTail reads what lies between two offsets, at most the last tailRecords of them.
-func readTail(ctx context.Context, from Reader, p stream.Partition, start, end int64) (tail, error) {
-	var t tail
-	err := walk(ctx, from, p, false, max(start, end-tailRecords), end, func(offset int64, digest uint64) bool {
-		t.offsets = append(t.offsets, offset)
-		t.digests = append(t.digests, digest)
-		return true
-	})
-	return t, err
-}
-
-// mismatch says that a remote partition holds a record that the source does not have at that place.
-type mismatch struct {
-	remote stream.Partition
-	down   int64
-}
-
-func (m *mismatch) Error() string {
-	return fmt.Sprintf("%s holds at offset %d a record that the source does not have at that place: somebody else writes to the remote topic", m.remote, m.down)
-}
-
-// confirm compares the target's tail with the source: record i of the source from an anchor on must stand at target
-// offset down+i, wherever the target still has that offset (compaction and retention may have taken it). It returns the
-// source's number of records up to the target's end.
-func confirm(t tail, remote stream.Partition, down, end int64, source func(each func(offset int64, digest uint64) bool) error) error {
-	index, i := 0, int64(0)
-	var wrong error
-	err := source(func(_ int64, digest uint64) bool {
-		at := down + i
-		i++
-		for index < len(t.offsets) && t.offsets[index] < at {
-			index++
-		}
-		if index < len(t.offsets) && t.offsets[index] == at && t.digests[index] != digest {
-			wrong = &mismatch{remote, at}
-		}
-		return wrong == nil && at+1 < end
-	})
-	switch {
-	case err != nil:
-		return err
-	case wrong != nil:
-		return wrong
-	case down+i < end:
-		return &mismatch{remote, down + i}
-	}
-	return nil
-}
-
-// locator finds a tail in a growing sequence of records: after which record the sequence ends with the longest piece of
-// the tail's end. It keeps as many digests as the tail has.
+// locator finds the end of a log, its tail, in a growing sequence of records: after which record the sequence ends with the
+// longest piece of the tail's end. It keeps as many digests as the tail has.
 type locator struct {
 	tail  []uint64
 	ring  []uint64 // the last digests seen, ring[n % len] is the n-th
 	seen  int64
 	best  int   // length of the longest piece found
-	after int64 // and the number of records up to its end; the first of equals
+	after int64 // offset of the last record of that piece; of the first of equals
 }
 
-func newLocator(t tail) *locator {
-	return &locator{tail: t.digests, ring: make([]uint64, len(t.digests))}
+func newLocator(tail []uint64) *locator {
+	return &locator{tail: tail, ring: make([]uint64, len(tail)), after: -1}
 }
 
-// add takes the next record; with candidate, the sequence may end after it. It reports whether the whole tail was found.
-func (l *locator) add(digest uint64, candidate bool) bool {
-	if len(l.tail) == 0 {
+// add takes the next record. It reports whether the whole tail was found.
+func (l *locator) add(m mark) bool {
+	size := int64(len(l.tail))
+	if size == 0 {
 		return false
 	}
-	l.ring[l.seen%int64(len(l.ring))] = digest
+	l.ring[l.seen%size] = m.digest
 	l.seen++
-	if !candidate {
-		return false
-	}
-	n := 0
-	for int64(n) < l.seen && n < len(l.tail) && l.ring[(l.seen-1-int64(n))%int64(len(l.ring))] == l.tail[len(l.tail)-1-n] {
+	n := int64(0)
+	for n < l.seen && n < size && l.ring[(l.seen-1-n)%size] == l.tail[size-1-n] {
 		n++
 	}
-	if n > l.best {
-		l.best, l.after = n, l.seen
+	if int(n) > l.best {
+		l.best, l.after = int(n), m.offset
 	}
-	return n == len(l.tail)
+	return n == size
 }

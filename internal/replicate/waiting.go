@@ -67,7 +67,7 @@ func (p *Pipe) nowSure(now time.Time) {
 			delete(p.unsure, part)
 			part.unsure = false
 			p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
-				Next: part.acked, NextSequence: part.flushed, LeaderEpoch: part.ackedEpoch.Number(), At: now})
+				Next: part.acked, NextSequence: part.flushed, LeaderEpoch: part.ackedEpoch.Number(), NextDown: part.down.Offset(), At: now})
 		}
 	}
 }
