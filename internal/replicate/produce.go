@@ -108,7 +108,7 @@ func (p *Pipe) nextRequest(s *sender) *request {
 		if batch == nil {
 			var err error
 			if batch, err = p.shape(part, s.delay.get()); err != nil {
-				p.hold(part, err)
+				p.unshapable(part, err)
 				continue
 			}
 			if batch == nil {
