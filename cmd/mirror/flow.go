@@ -143,6 +143,9 @@ func (f *flow) heartbeats(ctx context.Context) error {
 // replicate runs the pipe and all that keeps it informed, and writes the last positions when it has stopped.
 func (f *flow) replicate(ctx context.Context) error {
 	r := &replication{flow: f}
+	if err := f.alone(ctx); err != nil {
+		return err
+	}
 	if err := f.persist(ctx, "start replication", r.prepare); err != nil {
 		return err
 	}
