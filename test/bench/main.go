@@ -38,7 +38,7 @@ func parse(args []string) (flags, error) {
 	var jobList, contenderList string
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.Float64Var(&f.scale, "scale", 1, "share of the records, and of the latency run's time")
-	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run")
+	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run; partitions is one more")
 	set.StringVar(&contenderList, "only", strings.Join(contenderNames(), ","), "which contenders to run")
 	set.IntVar(&f.repeat, "repeat", 1, "runs of each contender and job; contenders take turns")
 	set.StringVar(&f.json, "json", "", "also write the figures to this file")
@@ -47,7 +47,7 @@ func parse(args []string) (flags, error) {
 	}
 	f.jobs, f.only = strings.Split(jobList, ","), strings.Split(contenderList, ",")
 	for _, name := range f.jobs {
-		if _, ok := jobs[name]; !ok && name != latencyJob {
+		if _, ok := jobs[name]; !ok && name != latencyJob && name != partitionsJob {
 			return f, fmt.Errorf("--jobs: no job %q", name)
 		}
 	}
@@ -105,8 +105,11 @@ type bench struct {
 }
 
 func (b *bench) runJob(ctx context.Context, name string, f flags, report *report) error {
-	if name == latencyJob {
+	switch name {
+	case latencyJob:
 		return b.runLatency(ctx, f, report)
+	case partitionsJob:
+		return b.runMany(ctx, f, report)
 	}
 	j := jobs[name].scaled(f.scale)
 	say("job %s: writing %d records", j.name, j.records)

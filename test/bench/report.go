@@ -16,6 +16,7 @@ import (
 type report struct {
 	Copies []copied
 	Delays []delayed
+	Many   []spreadOut
 }
 
 // spread is the smallest, middle and largest of some runs' values.
@@ -69,6 +70,17 @@ func (r *report) print(w io.Writer) error {
 		}
 		printRows(table, latencyJob, r.Delays, func(d delayed) string { return d.Contender }, columns)
 	}
+	if len(r.Many) > 0 {
+		fmt.Fprintln(table, "\njob\tcontender\truns\tstart to all caught up s\tcpu s of that\tidle cpu %\ttrickle cpu %\tpeak MB")
+		columns := []column[spreadOut]{
+			{"%.2f", func(m spreadOut) float64 { return m.ToAll }},
+			{"%.2f", func(m spreadOut) float64 { return m.Start }},
+			{"%.1f", func(m spreadOut) float64 { return 100 * m.Idle }},
+			{"%.1f", func(m spreadOut) float64 { return 100 * m.Trickle }},
+			{"%.0f", func(m spreadOut) float64 { return float64(m.PeakRSS) / 1e6 }},
+		}
+		printRows(table, partitionsJob, r.Many, func(m spreadOut) string { return m.Contender }, columns)
+	}
 	return table.Flush()
 }
 
@@ -119,7 +131,7 @@ func distinct[T any](list []T, value func(T) string) []string {
 func (r *report) writeJSON(file string, scale float64) error {
 	text, err := json.MarshalIndent(map[string]any{
 		"kafka": realkafka.Version, "go": runtime.Version(), "cpus": runtime.NumCPU(), "scale": scale,
-		"copies": r.Copies, "latency": r.Delays,
+		"copies": r.Copies, "latency": r.Delays, "partitions": r.Many,
 	}, "", "  ")
 	if err != nil {
 		return err

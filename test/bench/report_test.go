@@ -58,7 +58,7 @@ func TestSpreadTakesTheMiddle(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for _, tt := range []struct{ args, bad string }{
 		{args: ""},
-		{args: "--jobs S,latency --only mm2 --scale 0.1 --repeat 3"},
+		{args: "--jobs S,latency,partitions --only mm2 --scale 0.1 --repeat 3"},
 		{args: "--jobs X", bad: `no job "X"`},
 		{args: "--only mm3", bad: `no contender "mm3"`},
 		{args: "--repeat 0", bad: "positive"},
