@@ -47,7 +47,7 @@ Exit statuses: 0 every order arrived once and equal, 1 otherwise, 2 bad argument
 			if opts.length < 0 {
 				return cannotRun{fmt.Errorf("--for is %v; it must not be negative", opts.length)}
 			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), opts)
+			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts)
 		},
 	}
 	cmd.Flags().DurationVar(&opts.length, "for", 0, "end by itself after this time, such as 20s (default: at Ctrl-C)")
@@ -70,8 +70,8 @@ backup.offset.flush.interval.ms = 1000
 status.address =
 `
 
-func demo(ctx context.Context, out io.Writer, opts demoOptions) error {
-	log, err := newLogger("text", zapcore.WarnLevel)
+func demo(ctx context.Context, out, logTo io.Writer, opts demoOptions) error {
+	log, err := newLogger(logTo, "text", zapcore.WarnLevel)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"go.uber.org/zap"
@@ -12,11 +13,11 @@ import (
 	"tandem/internal/stream"
 )
 
-// newLogger logs to standard error: lines for people on a terminal, JSON where a machine collects them.
-func newLogger(format string, level zapcore.Level) (*zap.Logger, error) {
+// newLogger logs lines for people on a terminal, and JSON where a machine collects them.
+func newLogger(to io.Writer, format string, level zapcore.Level) (*zap.Logger, error) {
 	if format == "" {
 		format = "json"
-		if term.IsTerminal(int(os.Stderr.Fd())) {
+		if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 			format = "text"
 		}
 	}
@@ -35,7 +36,7 @@ func newLogger(format string, level zapcore.Level) (*zap.Logger, error) {
 	default:
 		return nil, cannotRun{fmt.Errorf("--log-format is %q; it must be text or json", format)}
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), level)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level)), nil
 }
 
 // reporter writes events to a log.

@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -45,18 +46,20 @@ func (e cannotRun) Unwrap() error { return e.error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run is main without the process around it.
-func run(ctx context.Context, args []string) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return statusFinished
 	}
-	fmt.Fprintln(os.Stderr, "mirror:", err)
+	fmt.Fprintln(stderr, "mirror:", err)
 	if cannot := (cannotRun{}); errors.As(err, &cannot) {
 		return statusCannot
 	}
@@ -80,7 +83,7 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.clusters = append(opts.clusters, args[1:]...) // MM2 separates aliases by blanks
-			return mirror(cmd.Context(), args[0], opts)
+			return mirror(cmd.Context(), cmd.ErrOrStderr(), args[0], opts)
 		},
 	}
 	root.Flags().StringSliceVar(&opts.clusters, "clusters", nil, "run only the flows whose target is one of these aliases")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 
 	"go.uber.org/zap"
@@ -21,8 +22,8 @@ type mirrorOptions struct {
 }
 
 // mirror runs all flows of a file until ctx ends.
-func mirror(ctx context.Context, path string, opts mirrorOptions) error {
-	log, err := newLogger(opts.logFormat, zapcore.InfoLevel)
+func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOptions) error {
+	log, err := newLogger(logTo, opts.logFormat, zapcore.InfoLevel)
 	if err != nil {
 		return err
 	}
