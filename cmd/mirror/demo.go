@@ -34,12 +34,7 @@ compared on both sides.
 
 Exit statuses: 0 every order arrived once and equal, 1 otherwise, 2 bad arguments.`,
 		Example: "  mirror demo\n  mirror demo --for 20s --rate 5000",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return cannotRun{err}
-			}
-			return nil
-		},
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.rate < 1 || opts.rate > 100_000 {
 				return cannotRun{fmt.Errorf("--rate is %d; it must be from 1 to 100000 orders a second", opts.rate)}

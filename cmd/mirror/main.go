@@ -95,6 +95,13 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 	return root
 }
 
+func noArguments(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return cannotRun{err}
+	}
+	return nil
+}
+
 func fileArgument(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:

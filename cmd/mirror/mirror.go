@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime/debug"
 
@@ -34,9 +33,6 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	}
 	for _, w := range conf.Warnings {
 		log.Warn(w.String())
-	}
-	if len(conf.Flows) == 0 {
-		return cannotRun{fmt.Errorf("%s: nothing to do: no flow is enabled and no heartbeats are; set A->B.enabled = true for a pair of clusters", path)}
 	}
 	names := make([]string, len(conf.Flows))
 	for i, f := range conf.Flows {

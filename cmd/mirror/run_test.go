@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tandem/internal/testkit/embedded"
+)
+
+const (
+	patience  = 30 * time.Second // after it a condition is taken for one that will never hold
+	pollEvery = 10 * time.Millisecond
+)
+
+// screen is what a run writes, to be looked at while it runs.
+type screen struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// linesWith are the lines that contain all words.
+func (s *screen) linesWith(words ...string) (found []string) {
+	for line := range strings.Lines(s.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			found = append(found, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return found
+}
+
+// process is a run of the command inside the test.
+type process struct {
+	t        *testing.T
+	out, err screen
+	cancel   context.CancelFunc // what SIGTERM does
+	ended    chan struct{}      // closed once status may be read
+	status   int
+}
+
+// start runs the command with its arguments until it ends by itself, is stopped, or the test is over.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &process{t: t, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.status = run(ctx, args, &p.out, &p.err)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("mirror %s\n%s%s", strings.Join(args, " "), &p.out, &p.err)
+		}
+	})
+	return p
+}
+
+// exit waits for the end and returns the exit status.
+func (p *process) exit() int {
+	p.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+		return p.status
+	case <-timer.C:
+		p.t.Fatal("mirror does not end")
+		return -1
+	}
+}
+
+// stop ends it as SIGTERM does, and wants exit status 0.
+func (p *process) stop() {
+	p.t.Helper()
+	p.cancel()
+	if status := p.exit(); status != 0 {
+		p.t.Errorf("stopped with exit status %d", status)
+	}
+	if len(p.err.linesWith("mirror stopped")) != 1 {
+		p.t.Error("the log does not end with: mirror stopped")
+	}
+}
+
+// until waits for a condition; a process that has ended will not meet it.
+func (p *process) until(what string, holds func() error) {
+	p.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-p.ended:
+			p.t.Fatalf("wait for %s: %v; mirror ended with status %d", what, err, p.status)
+		case <-deadline.C:
+			p.t.Fatalf("wait for %s: %v", what, err)
+		}
+	}
+}
+
+func (p *process) waitFor(words ...string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("a log line with %q", words), func() error {
+		if len(p.err.linesWith(words...)) == 0 {
+			return fmt.Errorf("none yet")
+		}
+		return nil
+	})
+}
+
+// file writes an mm2.properties file.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mm2.properties")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const oneBroker = `
+replication.factor = 1
+heartbeats.topic.replication.factor = 1
+offset-syncs.topic.replication.factor = 1
+offset.storage.replication.factor = 1
+emit.checkpoints.enabled = false
+sync.topic.acls.enabled = false
+`
+
+// pair starts two embedded clusters with a topic of two partitions each, and writes the file that names them.
+func pair(t *testing.T, more string) (east, west *embedded.Cluster, path string) {
+	t.Helper()
+	begin := func(id, topic string) *embedded.Cluster {
+		c, err := embedded.Start(id, 2, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	east, west = begin(t.Name()+"-east", "orders"), begin(t.Name()+"-west", "payments")
+	return east, west, file(t, fmt.Sprintf("clusters = east, west\neast.bootstrap.servers = %s\nwest.bootstrap.servers = %s\n%s%s",
+		east.Bootstrap(), west.Bootstrap(), oneBroker, more))
+}
+
+// written writes orders for a while and returns how many there are.
+func written(t *testing.T, c *embedded.Cluster, topic string) int {
+	t.Helper()
+	ctx, enough := context.WithCancel(t.Context())
+	defer enough()
+	n := 0
+	err := c.WriteOrders(ctx, topic, 2000, func(embedded.Order) {
+		if n++; n == 100 {
+			enough()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// arrives waits until a remote topic holds so many orders.
+func (p *process) arrives(c *embedded.Cluster, topic string, orders int) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	n := 0
+	err := c.ReadOrders(ctx, topic, func(embedded.Order) {
+		if n++; n == orders {
+			cancel()
+		}
+	})
+	if err != nil || n != orders {
+		p.t.Fatalf("%d orders in %s, want %d: %v", n, topic, orders, err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	p := start(t, "version")
+	if p.exit() != 0 || !strings.HasPrefix(p.out.String(), "mirror ") || p.err.String() != "" {
+		t.Errorf("status %d, out %q, err %q", p.status, &p.out, &p.err)
+	}
+	p = start(t, "version", "--json")
+	var info map[string]string
+	if err := json.Unmarshal([]byte(p.jsonOut()), &info); err != nil || info["version"] == "" || !strings.HasPrefix(info["go"], "go1") {
+		t.Errorf("%q: %v", &p.out, err)
+	}
+}
+
+func (p *process) jsonOut() string {
+	if status := p.exit(); status != 0 {
+		p.t.Errorf("exit status %d", status)
+	}
+	return p.out.String()
+}
+
+func TestHelp(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"--help"}, []string{"mirror config/mm2.properties", "Exit statuses: 0 ", ", 1 ", ", 2 ", "--clusters", "--log-format", "demo", "version"}},
+		{[]string{"demo", "--help"}, []string{"mirror demo --for 20s", "Exit statuses: 0 ", "--rate"}},
+	} {
+		p := start(t, c.args...)
+		if status := p.exit(); status != 0 || p.err.String() != "" {
+			t.Errorf("%q: exit status %d, standard error %q", c.args, status, &p.err)
+		}
+		for _, words := range c.says {
+			if !strings.Contains(p.out.String(), words) {
+				t.Errorf("%q does not say %q:\n%s", c.args, words, &p.out)
+			}
+		}
+	}
+}
+
+// TestCannotRun: whatever keeps it from running ends it with status 2 and one line that says what to change.
+func TestCannotRun(t *testing.T) {
+	idle := file(t, "clusters = a, b\na.bootstrap.servers = h:1\nb.bootstrap.servers = h:2\nemit.heartbeats.enabled = false\n")
+	for _, c := range []struct {
+		story string
+		args  []string
+		says  string
+	}{
+		{"no file", nil, "which mm2.properties?"},
+		{"no such file", []string{"absent.properties"}, "absent.properties"},
+		{"two files", []string{idle, idle}, "one file, not 2"},
+		{"a flag that does not exist", []string{idle, "--cluster", "b"}, "unknown flag: --cluster"},
+		{"a flag without its value", []string{idle, "--clusters"}, "flag needs an argument"},
+		{"a log format that does not exist", []string{idle, "--log-format", "xml"}, "text or json"},
+		{"an alias that is not in the file", []string{idle, "--clusters", "c"}, "c"},
+		{"nothing enabled", []string{idle}, "no flow has anything to do"},
+		{"an argument to demo", []string{"demo", "fast"}, "fast"},
+		{"a rate of nothing", []string{"demo", "--rate", "0"}, "--rate is 0"},
+		{"a negative time", []string{"demo", "--for", "-1s"}, "--for is -1s"},
+		{"a time without a unit", []string{"demo", "--for", "20"}, "--for"},
+		{"an argument to version", []string{"version", "now"}, "now"},
+		{"a flag that version lacks", []string{"version", "--yaml"}, "unknown flag: --yaml"},
+	} {
+		p := start(t, c.args...)
+		status := p.exit()
+		last := p.err.linesWith("mirror: ")
+		if status != 2 || len(last) != 1 || !strings.Contains(last[0], c.says) || p.out.String() != "" {
+			t.Errorf("%s: exit status %d, out %q, err %q", c.story, status, &p.out, &p.err)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	p := start(t, "demo", "--for", "2s", "--rate", "500")
+	if status := p.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	var written, read int
+	proof := p.out.linesWith("orders written to primary", "lost 0, repeated 0, different 0")
+	if len(proof) != 1 {
+		t.Fatalf("no proof:\n%s", &p.out)
+	}
+	if _, err := fmt.Sscanf(proof[0], "%d orders written to primary, %d read", &written, &read); err != nil || written < 100 || read != written {
+		t.Errorf("%q: %v", proof[0], err)
+	}
+	if p.err.String() != "" {
+		t.Errorf("warnings:\n%s", &p.err)
+	}
+}
