@@ -186,6 +186,7 @@ func (s *Session) fetched(resp *kmsg.FetchResponse) []stream.Fetched {
 			f := stream.Fetched{
 				Partition:     key,
 				Err:           brokerError(p.ErrorCode, nil),
+				Unguarded:     resp.Version < 12, // KIP-595: from then on a fetch names the last epoch
 				HighWatermark: stream.Upstream(p.HighWatermark),
 				LogStart:      stream.Upstream(p.LogStartOffset),
 				Records:       p.RecordBatches,

@@ -192,7 +192,9 @@ func (p *Pipe) hold(part *partition, err error) {
 	}
 	p.dropInFlight(part)
 	part.failure = nil
-	part.haltedRunning(err)
+	if p.spared(part, err) {
+		return
+	}
 	part.phase, part.holds = holding, holdsFor(err)
 	delete(p.waiting, part.Source)
 	if part.holds != Halted {

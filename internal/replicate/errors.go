@@ -13,8 +13,8 @@ var errHalt = errors.New("a person has to decide")
 // errHoles says that counting does not tell which records were copied: some of the source's are gone.
 var errHoles = errors.New("the source has holes among the records to pass over")
 
-// errEpochBack is in the error of a batch whose leader epoch is lower than that of the batch before it.
-var errEpochBack = errors.New("leader epochs do not go back in one log")
+// errNewEpoch is in the error of a batch whose leader epoch asks for a look at the log before it.
+var errNewEpoch = errors.New("another leader epoch")
 
 // diverged says that the source has other records at our place than when it was read up to there.
 type diverged struct{ end stream.EpochEnd }
@@ -75,7 +75,7 @@ const (
 
 // onFetch decides what follows a fetch error of a partition.
 func onFetch(err error) fetchRemedy {
-	if errors.Is(err, errEpochBack) {
+	if errors.Is(err, errNewEpoch) {
 		return outOfRange
 	}
 	code, ok := stream.CodeOf(err)

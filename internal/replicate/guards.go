@@ -55,11 +55,20 @@ func (t *truncation) Error() string {
 
 func (t *truncation) Unwrap() error { return errHalt }
 
-// haltedRunning completes a truncation that was seen while the partition ran: by now all answers have come in.
-func (p *partition) haltedRunning(err error) {
-	if t := (*truncation)(nil); errors.As(err, &t) && p.ran {
-		t.at = p.where()
+// spared says that nothing was copied of what the source has lost, so that the partition just goes on from where it stands.
+// By now all answers have come in.
+func (p *Pipe) spared(part *partition, err error) bool {
+	t := (*truncation)(nil)
+	if !errors.As(err, &t) || !part.ran {
+		return false
 	}
+	t.at = part.where()
+	if t.at.partedAt(t.end) || int64(t.at.Next)+t.at.Skip > int64(t.end.End) {
+		return false
+	}
+	part.phase = starting
+	p.ask(part)
+	return true
 }
 
 // haltedAtStart takes the place over that a partition would have started from.

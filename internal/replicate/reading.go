@@ -122,8 +122,8 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 	question, partition := p.number(part), part.Assignment // a copy: the limits in it change
 	p.background(func() {
 		start, failed := p.resume.OutOfRange(p.reading, partition, at)
-		if errors.Is(err, errEpochBack) {
-			start.Epoch = Epoch{} // it is the log that was read, so its epochs tell nothing
+		if errors.Is(err, errNewEpoch) {
+			start.Epoch = Epoch{} // it is the log that was read: on with the batch that was looked at
 		}
 		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{partition.Source: start}, map[stream.Partition]error{partition.Source: failed}})
 	})

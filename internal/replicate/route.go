@@ -25,8 +25,10 @@ type chunk struct {
 
 // route frames the batches of a fetched partition, checks their CRC, and leaves out what a reader of the source would not
 // see: batches before the place that was asked for, control batches, and, by the answer's list, aborted transactions.
-// What stands before a corrupt batch, or before one whose leader epoch is lower than that of its predecessor, is kept; the
-// error comes with it.
+// What stands before a corrupt batch is kept; the error comes with it.
+//
+// Leader epochs do not go back in one log. Where they go on, the broker has checked that the epoch before was read to its
+// end; where it has not, that is to be checked as well.
 func route(f stream.Fetched, from stream.Upstream, before Epoch) (views []batch.View, next stream.Upstream, epoch Epoch, err error) {
 	next, epoch = from, before
 	aborted := newAbortedSet(f.Aborted)
@@ -45,8 +47,8 @@ func route(f stream.Fetched, from stream.Upstream, before Epoch) (views []batch.
 		if stream.Upstream(v.LastOffset()) < from {
 			continue
 		}
-		if e := EpochOf(v.LeaderEpoch()); e.Number() >= 0 && e.Number() < epoch.Number() {
-			return views, next, epoch, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, next, e.Number(), epoch.Number(), errEpochBack)
+		if now := v.LeaderEpoch(); now >= 0 && (now < epoch.Number() || f.Unguarded && now > epoch.Number() && epoch.Number() >= 0) {
+			return views, next, epoch, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, next, now, epoch.Number(), errNewEpoch)
 		}
 		keep, err := aborted.keeps(v)
 		if err != nil {

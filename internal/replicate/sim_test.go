@@ -200,7 +200,7 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 	left := int(bounds.MaxBytes)
 	for p, place := range s.places {
 		log := m.logs[p]
-		f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(log.end)}
+		f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(log.end), Unguarded: m.unguarded}
 		if m.reading != nil {
 			if f.Err = m.reading(place); f.Err != nil {
 				all = append(all, f)

@@ -10,9 +10,6 @@ import (
 
 // The simulated source's leader epochs: each batch carries the one under which it was appended.
 
-// lead gives the batches that are appended from now on, by append, another leader epoch.
-func (l *simLog) lead(epoch int32) { l.epoch = epoch }
-
 // stamped is a batch with the log's leader epoch, which no CRC covers.
 func (l *simLog) stamped(raw []byte) []byte {
 	if l.epoch > 0 {

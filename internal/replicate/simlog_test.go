@@ -126,6 +126,9 @@ func (l *simLog) append(raw []byte, last int64) {
 // fill writes a random history: batches of all sizes, holes as compaction leaves them, aborted transactions, markers.
 func (l *simLog) fill(r *rand.Rand, topic string, batches int) {
 	for range batches {
+		if r.IntN(6) == 0 {
+			l.epoch++
+		}
 		base := l.end
 		n := 1 + r.IntN(5)
 		if r.IntN(10) == 0 {

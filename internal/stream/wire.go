@@ -33,6 +33,7 @@ type Fetched struct {
 	Partition     Partition
 	Err           error     // a *BrokerError, or nil
 	Diverged      *EpochEnd // where the broker's log parts from what was read before Offset; nil where it does not
+	Unguarded     bool      // the broker pays no attention to LastEpoch: Kafka before 2.7
 	HighWatermark Upstream
 	LogStart      Upstream
 	Aborted       []AbortedTransaction // with read_committed only
