@@ -16,7 +16,7 @@ RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-real bench lint clean
+.PHONY: help build demo test test-unit test-real soak bench lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-unit: ## the tests that need only Go
 
 test-real: ## the tests that start real brokers, one package at a time
 	$(GO) test -p 1 -timeout 20m $$($(REAL))
+
+soak: ## mirror killed 50 times in each of four campaigns, with real brokers; SOAK_FLAGS are passed on, e.g. SOAK_FLAGS='-kills 500'
+	$(GO) test ./test/integration -run Campaign -count=1 -timeout 120m -v -args -kills 50 $(SOAK_FLAGS)
 
 bench: ## Tandem beside MirrorMaker 2 and a sarama copier; BENCH_FLAGS are passed on, e.g. BENCH_FLAGS='--scale 0.1'
 	$(GO) run ./test/bench $(BENCH_FLAGS)

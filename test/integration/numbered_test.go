@@ -16,6 +16,7 @@ type writer struct {
 	side       side
 	topic      string
 	partitions int
+	key        []byte // of every record
 	stop       context.CancelFunc
 	done       chan struct{}
 
@@ -33,11 +34,17 @@ const (
 // stands in the source once and in order.
 func startWriter(s side, topic string, partitions int) *writer {
 	s.t.Helper()
-	client := s.newClient(kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond),
-		kgo.MetadataMinAge(100*time.Millisecond))
+	return startWriterWith(s, topic, partitions, nil, kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond))
+}
+
+// startWriterWith also says what every record has for a key, and how batches are made.
+func startWriterWith(s side, topic string, partitions int, key []byte, opts ...kgo.Opt) *writer {
+	s.t.Helper()
+	client := s.newClient(append([]kgo.Opt{
+		kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100 * time.Millisecond),
+	}, opts...)...)
 	ctx, stop := context.WithCancel(s.t.Context())
-	w := &writer{side: s, topic: topic, partitions: partitions, stop: stop, done: make(chan struct{}), acked: make([]int64, partitions)}
+	w := &writer{side: s, topic: topic, partitions: partitions, key: key, stop: stop, done: make(chan struct{}), acked: make([]int64, partitions)}
 	go func() {
 		defer close(w.done)
 		defer client.Close()
@@ -55,7 +62,7 @@ func (w *writer) run(ctx context.Context, client *kgo.Client) {
 	defer tick.Stop()
 	for n := int64(0); ctx.Err() == nil; {
 		for range ratePerSecond * int64(burst) / int64(time.Second) {
-			r := &kgo.Record{Partition: int32(n % int64(w.partitions)), Value: fmt.Appendf(nil, "%d", n/int64(w.partitions))}
+			r := &kgo.Record{Partition: int32(n % int64(w.partitions)), Key: w.key, Value: fmt.Appendf(nil, "%d", n/int64(w.partitions))}
 			client.Produce(context.WithoutCancel(ctx), r, w.answered)
 			n++
 		}
