@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +27,6 @@ type flow struct {
 	board   *board
 
 	clients clients
-	sameID  sync.Once
 }
 
 // run returns when ctx ends, or with an error that no waiting mends.
@@ -182,27 +180,17 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.keeper = topics.New(c.Flow, r.clients.source, r.clients.target, rules(c), r.report)
 	group, together := errgroup.WithContext(ctx)
 	var remembered position.Anchors
-	var offsetPartitions int32
 	var noted map[stream.Partition]stream.Upstream
-	anchorsTopic := "mm2-tandem." + c.Source + ".internal"
 	group.Go(func() (err error) {
 		r.first, err = r.keeper.Refresh(together)
 		return err
 	})
 	group.Go(func() (err error) {
-		if _, err = topics.EnsureCompacted(together, r.clients.target, anchorsTopic, 1, c.OffsetsFactor); err != nil {
-			return err
-		}
-		r.anchors = position.NewAnchorStore(r.clients.target, anchorsTopic, c.Flow)
-		remembered, err = r.anchors.Load(together)
+		r.anchors, remembered, err = r.loadAnchors(together)
 		return err
 	})
 	group.Go(func() (err error) {
-		if offsetPartitions, err = topics.EnsureCompacted(together, r.clients.target, c.OffsetsTopic, c.OffsetsPartitions, c.OffsetsFactor); err != nil {
-			return err
-		}
-		r.positions = position.New(r.clients.target, c.OffsetsTopic, offsetPartitions, c.Flow)
-		noted, err = r.positions.Load(together)
+		r.positions, noted, err = r.loadPositions(together)
 		return err
 	})
 	if c.OffsetSyncs.Enabled {
@@ -222,6 +210,28 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.gone = make(chan struct{}, 1)
 	r.pipe = replicate.New(r.pipeConfig(producer))
 	return nil
+}
+
+// loadAnchors reads what Tandem has noted of the flow.
+func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
+	topic := "mm2-tandem." + f.conf.Source + ".internal"
+	if _, err := topics.EnsureCompacted(ctx, f.clients.target, topic, 1, f.conf.OffsetsFactor); err != nil {
+		return nil, position.Anchors{}, err
+	}
+	store := position.NewAnchorStore(f.clients.target, topic, f.conf.Flow)
+	anchors, err := store.Load(ctx)
+	return store, anchors, err
+}
+
+// loadPositions reads MM2's positions of the flow.
+func (f *flow) loadPositions(ctx context.Context) (*position.Store, map[stream.Partition]stream.Upstream, error) {
+	partitions, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf.OffsetsTopic, f.conf.OffsetsPartitions, f.conf.OffsetsFactor)
+	if err != nil {
+		return nil, nil, err
+	}
+	store := position.New(f.clients.target, f.conf.OffsetsTopic, partitions, f.conf.Flow)
+	noted, err := store.Load(ctx)
+	return store, noted, err
 }
 
 // producer is the flow's producer id: the one that earlier runs used, or a new one, noted before its first use.

@@ -1,7 +1,8 @@
 // Command mirror replicates Kafka clusters as an mm2.properties file says.
 //
-//	mirror FILE [--clusters ALIAS,...]   run until SIGTERM or SIGINT
-//	mirror demo                          two embedded clusters with the real pipe between them
+//	mirror FILE [--clusters ALIAS,...]           run until SIGTERM or SIGINT
+//	mirror position FILE FLOW PARTITION OFFSET   decide where a halted partition goes on
+//	mirror demo                                  two embedded clusters with the real pipe between them
 //	mirror version
 //
 // How one process is wired, leaves first:
@@ -91,7 +92,7 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.AddCommand(versionCommand(), demoCommand())
+	root.AddCommand(positionCommand(), versionCommand(), demoCommand())
 	return root
 }
 
