@@ -50,7 +50,7 @@ func open(c config.Flow) (clients, error) {
 func (c clients) close() {
 	for _, a := range []*kafka.Admin{c.source, c.target} {
 		if a != nil {
-			a.Close()
+			_ = a.Close() // what was to be written has been
 		}
 	}
 	for _, w := range []*kafka.Wire{c.sourceWire, c.targetWire} {

@@ -63,7 +63,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 		return r.pipe.Assign(ctx, list)
 	}
 	if err := hand(r.first); err != nil {
-		return nil
+		return nil //nolint:nilerr // the pipe has ended, and its own error says why
 	}
 	if r.conf.RefreshTopics <= 0 {
 		<-ctx.Done()
@@ -85,7 +85,7 @@ func (r *replication) syncConfigs(ctx context.Context) error {
 		return nil
 	}
 	if err := r.persist(ctx, "sync topic configs", r.keeper.SyncConfigs); err != nil {
-		return nil
+		return nil //nolint:nilerr // ctx has ended: duties have no other end
 	}
 	return r.every(ctx, r.conf.SyncConfigs, "sync topic configs", r.keeper.SyncConfigs)
 }
@@ -289,7 +289,7 @@ func (s *syncs) run(ctx context.Context) error {
 		err := s.send(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // what could not be sent at the end is sent by finish
 		case err != nil && !failing:
 			s.flow.tell(stream.Warn, "cannot write offset syncs; group offsets cannot be translated to newer places meanwhile", stream.F("topic", s.topic), stream.F("error", err))
 		case err == nil && failing:

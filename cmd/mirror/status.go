@@ -84,7 +84,7 @@ func (b *board) snapshot() metrics.Snapshot {
 		flow := metrics.Flow{Name: f.String(), Records: totals.Records, Bytes: totals.Bytes, Refused: totals.Refused, Forms: totals.Forms}
 		for _, p := range pipe.Standings(ctx) {
 			flow.Partitions = append(flow.Partitions, metrics.Partition{
-				Topic: p.Source.Topic, Number: p.Source.Number, State: p.State.String(), Lag: p.Lag(), LagSeconds: p.Behind,
+				Topic: p.Source.Topic, Number: p.Source.Number, State: p.State.String(), Lag: p.Lag(), Behind: p.Behind,
 			})
 		}
 		s.Flows = append(s.Flows, flow)

@@ -22,6 +22,7 @@ func orders(first int64, n int) []rec {
 }
 
 func benchShape(b *testing.B, views []View, records int, from int64, lim Limits, codec Codec, want Form) {
+	b.Helper()
 	s := NewShaper()
 	dst := make([]byte, 0, 2<<20)
 	size := 0

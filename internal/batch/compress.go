@@ -43,8 +43,9 @@ func (c *codecs) compress(dst []byte, codec Codec, src []byte) ([]byte, error) {
 		return c.compressLZ4(dst, src)
 	case Zstd:
 		return c.compressZstd(dst, src)
+	default:
+		return dst, fmt.Errorf("compress batch: no codec %d", codec)
 	}
-	return dst, fmt.Errorf("compress batch: no codec %d", codec)
 }
 
 func (c *codecs) compressGzip(dst, src []byte) ([]byte, error) {

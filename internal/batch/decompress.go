@@ -35,8 +35,9 @@ func (c *codecs) decompress(dst []byte, codec Codec, src []byte) ([]byte, error)
 		return c.decompressLZ4(dst, src)
 	case Zstd:
 		return c.decompressZstd(dst, src)
+	default:
+		return dst, fmt.Errorf("no codec %d", codec)
 	}
-	return dst, fmt.Errorf("no codec %d", codec)
 }
 
 func (c *codecs) decompressGzip(dst, src []byte) ([]byte, error) {
@@ -60,7 +61,7 @@ func (c *codecs) decompressGzip(dst, src []byte) ([]byte, error) {
 		switch {
 		case len(dst) > c.most:
 			return dst, errTooMuch
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return dst, nil
 		case err != nil:
 			return dst, err

@@ -8,6 +8,7 @@ import (
 )
 
 func seeds(f *testing.F) [][]byte {
+	f.Helper()
 	recs := some(1, 100, 6, 60)
 	var out [][]byte
 	for codec := range kgo.CompressionCodecType(5) {

@@ -81,18 +81,18 @@ func encode(t testing.TB, s source) []byte {
 	return raw
 }
 
-var compressors = map[kgo.CompressionCodecType]kgo.Compressor{}
-
-func init() {
+var compressors = func() map[kgo.CompressionCodecType]kgo.Compressor {
+	all := map[kgo.CompressionCodecType]kgo.Compressor{}
 	for _, c := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
 		z, err := kgo.DefaultCompressor(c)
 		if err != nil {
 			panic(err)
 		}
 		_, codec := z.Compress(new(bytes.Buffer), nil)
-		compressors[codec] = z
+		all[codec] = z
 	}
-}
+	return all
+}()
 
 // squeeze compresses as franz-go's producer does.
 func squeeze(t testing.TB, codec kgo.CompressionCodecType, b []byte) []byte {

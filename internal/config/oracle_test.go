@@ -99,7 +99,7 @@ func clean(capture string) string {
 		}
 		clear(worker)
 	}
-	for _, line := range strings.Split(strings.TrimSuffix(capture, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(capture, "\n"), "\n") {
 		f := strings.SplitN(line, " ", 4)
 		switch {
 		case f[0] == "PAIR":

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,9 +43,7 @@ func (s settings) under(prefix string) settings {
 }
 
 func (s settings) overlay(over settings) {
-	for k, e := range over {
-		s[k] = e
-	}
+	maps.Copy(s, over)
 }
 
 func (s settings) setAbsent(k string, e entry) {

@@ -135,8 +135,7 @@ func (a *Admin) reopen(b *sarama.Broker) (*sarama.Broker, error) {
 
 // inKafkasWords turns an error code in sarama's shape into that of this package.
 func inKafkasWords(err error) error {
-	var code sarama.KError
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[sarama.KError](err); ok {
 		return brokerError(int16(code), nil)
 	}
 	return err

@@ -86,8 +86,9 @@ func rank(k Kind) int {
 		return 1
 	case Other:
 		return 2
+	default: // what passes by itself
+		return 3
 	}
-	return 3
 }
 
 // classifyCode sorts the error codes of Kafka's protocol.
@@ -169,8 +170,7 @@ func isUnreachable(err error) bool {
 
 // tlsReason is why a TLS handshake failed, "" when that is not what happened.
 func tlsReason(err error) string {
-	var verification *tls.CertificateVerificationError
-	if errors.As(err, &verification) {
+	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return verification.Err.Error()
 	}
 	var authority x509.UnknownAuthorityError
@@ -184,8 +184,7 @@ func tlsReason(err error) string {
 	case errors.As(err, &invalid):
 		return invalid.Error()
 	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "the listener does not speak TLS (check security.protocol and the port)"
 	}
 	var network *net.OpError
@@ -212,6 +211,7 @@ func Explain(err error) string {
 		return oneLine(explainUnreachable(err))
 	case UnknownTopic:
 		return oneLine(ErrUnknownTopic.Error())
+	case Retriable, Other: // the broker's own words say most
 	}
 	if words := brokerWords(err); words != "" {
 		return oneLine(words)
@@ -280,8 +280,7 @@ func explainUnreachable(err error) string {
 		address = first.Addr.String()
 		delete(more, address)
 	}
-	var name *net.DNSError
-	if errors.As(first, &name) {
+	if name, ok := errors.AsType[*net.DNSError](first); ok {
 		address, why = name.Name, "host name not found"
 		if name.IsTimeout {
 			why = "name server did not answer"

@@ -96,10 +96,10 @@ func (r *logReader) run(ctx context.Context) error {
 	return nil
 }
 
-// errEach marks an error of the caller's function: never a reason to try again.
-type errEach struct{ error }
+// eachError marks an error of the caller's function: never a reason to try again.
+type eachError struct{ error }
 
-func (e errEach) Unwrap() error { return e.error }
+func (e eachError) Unwrap() error { return e.error }
 
 // retry repeats step while it fails in ways that pass (elections, brokers that are away) and request.timeout.ms is not
 // over since it last worked.
@@ -110,8 +110,7 @@ func (r *logReader) retry(ctx context.Context, step func(context.Context) error)
 		if err == nil {
 			return nil
 		}
-		var own errEach
-		if errors.As(err, &own) {
+		if own, ok := errors.AsType[eachError](err); ok {
 			return own.error
 		}
 		kind := Classify(err)
@@ -325,7 +324,7 @@ func (r *logReader) take(ctx context.Context, p *kmsg.FetchResponseTopicPartitio
 		x.next = rec.Offset + 1 // a later error must not hand it over again
 		err := r.each(stream.Record{Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Value: rec.Value, Timestamp: rec.Timestamp})
 		if err != nil {
-			return errEach{err}
+			return eachError{err}
 		}
 	}
 	switch {

@@ -134,7 +134,7 @@ func (p *appender) lend(made *producer) (*producer, error) {
 	defer p.mu.Unlock()
 	if p.closed {
 		if made != nil {
-			made.end()
+			_ = made.end() // nothing was sent with it
 		}
 		return nil, errClosed
 	}
@@ -159,7 +159,7 @@ func (p *appender) release(shared *producer, retire bool) {
 		}
 	}
 	if shared.retired && shared.users == 0 {
-		go shared.end() // waits for acknowledgements that are under way; nobody needs to
+		go func() { _ = shared.end() }() // waits for acknowledgements that are under way; nobody needs to
 	}
 }
 
@@ -175,7 +175,7 @@ func (p *appender) abandon(shared *producer, sent <-chan error) {
 	p.mu.Unlock()
 	go func() {
 		_ = shared.client.Close()
-		<-sent
+		<-sent //nolint:errcheck // whoever sent has been told already
 		p.release(shared, true)
 	}()
 }

@@ -286,11 +286,11 @@ func TestReadAllAgreesWithAPlainList(t *testing.T) {
 			}
 			ctx := within(t, 30*time.Second)
 			for range 40 {
-				list.step(t, ctx, random, writers[random.IntN(len(writers))])
+				list.step(ctx, t, random, writers[random.IntN(len(writers))])
 			}
 			open := random.IntN(2) == 0
 			if open {
-				list.transact(t, ctx, random, writers[1], stayOpen)
+				list.transact(ctx, t, random, writers[1], stayOpen)
 			}
 			a := adminOf(t, cluster.ListenAddrs()[0], nil)
 			for _, committed := range []bool{false, true} {
@@ -300,7 +300,7 @@ func TestReadAllAgreesWithAPlainList(t *testing.T) {
 				}
 			}
 			if open {
-				list.abortOpen(t, ctx, writers[1])
+				list.abortOpen(ctx, t, writers[1])
 			}
 			// Compaction takes aborted records too, so that only the committed state stays the same.
 			cluster.Compact()
@@ -344,21 +344,22 @@ func newWriter(t *testing.T, cluster *kfake.Cluster, n int) *kgo.Client {
 	return cl
 }
 
-func (l *plainList) step(t *testing.T, ctx context.Context, random *rand.Rand, writer *kgo.Client) {
+func (l *plainList) step(ctx context.Context, t *testing.T, random *rand.Rand, writer *kgo.Client) {
+	t.Helper()
 	if writer.OptValue(kgo.TransactionalID).(string) == "" {
-		l.write(t, ctx, random, writer, alone)
+		l.write(ctx, t, random, writer, alone)
 		return
 	}
-	l.transact(t, ctx, random, writer, []fate{commit, abort}[random.IntN(2)])
+	l.transact(ctx, t, random, writer, []fate{commit, abort}[random.IntN(2)])
 }
 
-func (l *plainList) transact(t *testing.T, ctx context.Context, random *rand.Rand, writer *kgo.Client, f fate) {
+func (l *plainList) transact(ctx context.Context, t *testing.T, random *rand.Rand, writer *kgo.Client, f fate) {
 	t.Helper()
 	if err := writer.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
 	for range 1 + random.IntN(3) {
-		l.write(t, ctx, random, writer, f)
+		l.write(ctx, t, random, writer, f)
 	}
 	if f == stayOpen {
 		return
@@ -368,7 +369,7 @@ func (l *plainList) transact(t *testing.T, ctx context.Context, random *rand.Ran
 	}
 }
 
-func (l *plainList) write(t *testing.T, ctx context.Context, random *rand.Rand, writer *kgo.Client, f fate) {
+func (l *plainList) write(ctx context.Context, t *testing.T, random *rand.Rand, writer *kgo.Client, f fate) {
 	t.Helper()
 	r := &kgo.Record{Partition: random.Int32N(2), Key: fmt.Appendf(nil, "k%d", random.IntN(5)), Timestamp: time.Now().Truncate(time.Millisecond)}
 	if random.IntN(4) > 0 {
@@ -382,7 +383,7 @@ func (l *plainList) write(t *testing.T, ctx context.Context, random *rand.Rand, 
 }
 
 // abortOpen ends the transaction that stayed open; the fake cluster would compact what it hides.
-func (l *plainList) abortOpen(t *testing.T, ctx context.Context, writer *kgo.Client) {
+func (l *plainList) abortOpen(ctx context.Context, t *testing.T, writer *kgo.Client) {
 	t.Helper()
 	if err := writer.EndTransaction(ctx, kgo.TryAbort); err != nil {
 		t.Fatal(err)

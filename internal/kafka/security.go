@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/IBM/sarama"
@@ -134,10 +135,8 @@ func parseSASL(props map[string]string) (*credentials, error) {
 	if !known {
 		return nil, fmt.Errorf("read sasl.jaas.config: login module %s is not supported yet; PlainLoginModule and ScramLoginModule work", name)
 	}
-	for _, m := range serves {
-		if m == mechanism {
-			return login.credentials(mechanism)
-		}
+	if slices.Contains(serves, mechanism) {
+		return login.credentials(mechanism)
 	}
 	return nil, fmt.Errorf("read sasl.jaas.config: login module %s does not serve sasl.mechanism %s", name, mechanism)
 }

@@ -285,8 +285,7 @@ func (w *Wire) supports(ctx context.Context, key kmsg.Key) (bool, error) {
 
 // shardError is an error of a part of a request; where it is a code of the protocol, as what a broker would have said.
 func shardError(err error) error {
-	var known *kerr.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*kerr.Error](err); ok {
 		return brokerError(known.Code, nil)
 	}
 	return err

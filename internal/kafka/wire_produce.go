@@ -29,7 +29,7 @@ type Sender struct {
 }
 
 type produceCall struct {
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // of this one request, handed over with it
 	items []stream.Appending
 	done  func([]stream.Appended, error)
 }

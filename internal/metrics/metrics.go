@@ -36,11 +36,11 @@ type Flow struct {
 
 // Partition is where one partition stands.
 type Partition struct {
-	Topic      string
-	Number     int32
-	State      string
-	Lag        int64
-	LagSeconds time.Duration
+	Topic  string
+	Number int32
+	State  string
+	Lag    int64
+	Behind time.Duration
 }
 
 // Snapshot is everything at one moment.
@@ -117,10 +117,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for _, p := range f.Partitions {
 			in[p.State]++
 			lag += p.Lag
-			longest = max(longest, p.LagSeconds)
+			longest = max(longest, p.Behind)
 			number := strconv.Itoa(int(p.Number))
 			gauge(partRecords, float64(p.Lag), f.Name, p.Topic, number)
-			gauge(partSeconds, p.LagSeconds.Seconds(), f.Name, p.Topic, number)
+			gauge(partSeconds, p.Behind.Seconds(), f.Name, p.Topic, number)
 		}
 		for _, state := range c.states {
 			gauge(partitions, float64(in[state]), f.Name, state)

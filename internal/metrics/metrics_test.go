@@ -13,8 +13,8 @@ func TestMetricsOfASnapshot(t *testing.T) {
 		Name: "A->B", Records: 100, Bytes: 2000, Refused: 1, Forms: map[string]int64{"stamp": 90, "merge": 10},
 		Partitions: []Partition{
 			{Topic: "orders", Number: 0, State: "live"},
-			{Topic: "orders", Number: 1, State: "quarantined", Lag: 7, LagSeconds: 90 * time.Second},
-			{Topic: "orders", Number: 2, State: "live", Lag: 3, LagSeconds: time.Second},
+			{Topic: "orders", Number: 1, State: "quarantined", Lag: 7, Behind: 90 * time.Second},
+			{Topic: "orders", Number: 2, State: "live", Lag: 3, Behind: time.Second},
 		},
 	}}}
 	r := NewRegistry(States{"live", "quarantined", "halted"}, func() Snapshot { return snapshot })

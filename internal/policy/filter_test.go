@@ -184,7 +184,7 @@ func TestRuneSets(t *testing.T) {
 		}
 		return false
 	}
-	for r := rune(0); r < 300; r++ {
+	for r := range rune(300) {
 		inA, inB := has(a, r), has(b, r)
 		if has(a.union(b), r) != (inA || inB) || has(a.intersect(b), r) != (inA && inB) || has(a.negate(), r) == inA {
 			t.Fatalf("%q", r)

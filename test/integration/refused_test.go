@@ -19,7 +19,6 @@ import (
 type refusal struct {
 	name   string
 	remote map[string]string // set on the remote topic
-	source map[string]string // set on the source topic
 	bad    func() *kgo.Record
 	says   []string          // of the event
 	mend   map[string]string // of the remote topic
@@ -67,11 +66,7 @@ func refusedTopics(a, b side, alias, suffix string) {
 	for _, r := range refusals {
 		topic := r.name + suffix
 		a.create(topic, 2, 1, nil)
-		configs := map[string]string{}
-		for k, v := range r.remote {
-			configs[k] = v
-		}
-		b.create(alias+"."+topic, 2, 1, configs)
+		b.create(alias+"."+topic, 2, 1, r.remote)
 		records := keyed(50)
 		a.write(topic, toPartition(0, records))
 		a.write(topic, toPartition(0, append([]*kgo.Record{r.bad()}, keyed(50)...)))
