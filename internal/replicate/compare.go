@@ -32,6 +32,7 @@ func (b Base) after(records int64) Base {
 // comparison is what came out of holding the target's records of a range against the source's from a place on.
 type comparison struct {
 	next    stream.Upstream // the first source record that the target does not have
+	matched int64           // records that both have
 	extra   int64           // records of the target that the source does not have there
 	holes   bool            // offsets are missing in the source, so such records may be what compaction took
 	partial bool            // offsets are missing in the target: some that were copied may count as not copied
@@ -54,6 +55,13 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstre
 	if err != nil {
 		return c, err
 	}
+	readable, err := r.offset(ctx, r.Remote, a.Remote, stream.Latest)
+	if err != nil {
+		return c, err
+	}
+	if readable < int64(end) {
+		return c, fmt.Errorf("wait for the replicas of %s: records can be read up to offset %d, and reach up to %d", a.Remote, readable-1, end-1)
+	}
 	from := min(max(int64(down), first), int64(end))
 	c.partial = from > int64(down)
 	// Of the records that the target no longer has, each had an offset of its own in the source.
@@ -72,6 +80,7 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstre
 			c.partial = c.partial || m.offset != stands
 			stands = m.offset + 1
 			if m.digest == digest {
+				c.matched++
 				return true, nil
 			}
 			c.extra++
@@ -121,6 +130,9 @@ type located struct {
 	tail    int // of how many
 }
 
+// locateAtMost bounds the records that are looked at: MM2 notes its positions every minute.
+const locateAtMost = 10 << 20
+
 // locate finds the place behind the source records that end as the target does, not before lower. It looks at no more
 // records than the target can hold.
 func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upstream, end stream.Downstream) (located, error) {
@@ -155,7 +167,7 @@ func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upst
 	}
 	l := newLocator(tail)
 	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: max(earliest, int64(lower)-tailRecords), end: latest, shaper: shaper}
-	for beyond := int64(0); beyond <= int64(end); {
+	for beyond := int64(0); beyond <= min(int64(end), locateAtMost); {
 		m, ok, err := source.next(ctx)
 		if err != nil {
 			return none, err

@@ -63,10 +63,11 @@ func (r *Resumption) check(ctx context.Context, questions []Question, helds map[
 // exact makes one place exact.
 func (r *Resumption) exact(ctx context.Context, q Question, start Start, h held, fresh bool) (at Start, moved bool, err error) {
 	if fresh {
-		if h.state == nil { // else there may be records of ours that are not replicated yet, beyond the end that was told
-			start.Down = BaseOf(h.end)
+		at, _, err := r.takeOver(ctx, q, start, start.Next, h.end) // MM2 may have been killed before it noted anything
+		if h.state != nil {                                        // there may be records of ours beyond the end that was told
+			at.Down = Base{}
 		}
-		return start, true, nil
+		return at, true, err
 	}
 	lower, ahead := stream.Upstream(0), false // MM2's position, where it is further than ours
 	at, known := q.Last, q.Ran
@@ -118,10 +119,7 @@ func (r *Resumption) counted(ctx context.Context, q Question, at Start, lower st
 	case end > expected:
 		return r.beyond(ctx, q, at, lower, ahead, end)
 	case q.Holes && at.Skip > 0:
-		if end < expected {
-			return at, false, fmt.Errorf("wait for the replicas of %s: %d of %d records are readable", q.Remote, end-down, at.Skip)
-		}
-		return r.passed(ctx, q, at, down, end)
+		return r.passed(ctx, q, at, down, expected)
 	}
 	return at, at.Skip == 0 && ahead, nil
 }
@@ -214,7 +212,7 @@ func (r *Resumption) takeOver(ctx context.Context, q Question, at Start, lower s
 	}
 	if found.tail > 0 && found.matched == 0 {
 		r.Report(r.event(q, stream.Warn, fmt.Sprintf(
-			"%s goes on at MM2's position %d: the last %d records of %s are not in the source from there on, so those that MM2 has copied since it last noted its position may come again",
+			"%s goes on at %d: the last %d records of %s are not in the source from there on, so what MM2 has copied since it last noted its position may come again",
 			q.Source, lower, found.tail, q.Remote), stream.F("offset", int64(lower))))
 	}
 	if found.next > lower {

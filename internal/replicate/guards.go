@@ -250,10 +250,22 @@ func (r *Resumption) OutOfRange(ctx context.Context, a Assignment, at Start) (St
 	return at, nil
 }
 
-// passDeleted goes on at the log start. Of the records to pass over, no more than there were offsets have been deleted:
-// what may remain of them is still passed over.
+// passDeleted goes on at the log start. Of the records to pass over, no more than there were offsets have been deleted;
+// which of the others remain, a comparison tells, or else what may remain of them is still passed over.
 func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, earliest stream.Upstream) (Start, error) {
 	lost := max(at.Next+stream.Upstream(at.Skip), at.Floor)
+	if at.Skip > 0 && at.Down.known() {
+		behind := at.Down.after(at.Skip)
+		c, err := r.compare(ctx, a, at.Next, at.Down.Offset(), behind.Offset())
+		if err != nil {
+			return at, err
+		}
+		if c.matched > 0 { // so nothing was deleted behind them
+			lost = c.next
+			earliest = c.next
+		}
+		at = Start{Next: at.Next, Sequence: at.Sequence, Down: behind}
+	}
 	if lost < earliest && (r.HaltAtGap || r.Reset == ResetNone) {
 		setting := "retention.gap=halt"
 		if !r.HaltAtGap {
@@ -262,10 +274,10 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 		return at, halted("records %d to %d of %s were deleted by the source's retention before they were replicated, and %s says not to go on behind them; "+
 			"stop mirror, then `mirror position FILE %q %s %d` makes the next start go on there", lost, earliest-1, a.Source, setting, r.Flow.String(), a.Source, earliest)
 	}
-	at.Skip = max(0, at.Skip-int64(earliest-at.Next))
+	left := max(0, at.Skip-int64(earliest-at.Next))
+	at.Down, at.Skip = at.Down.after(at.Skip-left), left
 	at.Next, at.Epoch = earliest, Epoch{}
-	counted := Start{Next: at.Next, Sequence: following(at.Sequence, -at.Skip)}
-	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {counted, a.Source, a.Topic, false}}); err != nil {
+	if err := r.Memory.Remember(ctx, map[stream.Partition]Place{a.Remote: {at.noted(), a.Source, a.Topic, false}}); err != nil {
 		return at, fmt.Errorf("note where %s goes on: %w", a.Source, err)
 	}
 	if lost < earliest {

@@ -125,9 +125,11 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		starts[q.Source] = start
 		if from == nowhere {
 			anew[q.Source] = true
-			if _, another := r.remade(q); !another {
-				fresh = append(fresh, q)
+			if _, another := r.remade(q); another {
+				moved = append(moved, q)
+				continue
 			}
+			fresh = append(fresh, q)
 		}
 		if lost { // its last note speaks of what is no longer there
 			start.Down = Base{}
@@ -137,8 +139,8 @@ func (r *Resumption) Resume(ctx context.Context, questions []Question) (map[stre
 		}
 		inexact = append(inexact, q)
 	}
-	moved = append(moved, r.check(ctx, inexact, helds, starts, errs, anew)...)
 	r.begin(ctx, fresh, r.Reset, starts, errs)
+	moved = append(moved, r.check(ctx, inexact, helds, starts, errs, anew)...)
 	tell := r.another(ctx, remade, states, starts, errs)
 	r.guard(ctx, questions, starts, errs)
 	if err := r.remember(ctx, moved, starts, anew); err != nil {

@@ -38,6 +38,14 @@ func (t *simTarget) replicated() {
 	t.safe = &simTarget{values: t.values[:len(t.values):len(t.values)], known: t.known, last: t.last, recent: append([]simRange(nil), t.recent...)}
 }
 
+// readable is the high watermark.
+func (t *simTarget) readable() int64 {
+	if t.safe == nil {
+		return int64(len(t.values))
+	}
+	return int64(len(t.safe.values))
+}
+
 // fail takes back what was not replicated.
 func (t *simTarget) fail() {
 	safe := t.safe
@@ -400,7 +408,10 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 	for _, p := range partitions {
 		if t, remote := m.targets[p]; remote {
 			if at == stream.Latest {
-				offsets[p] = int64(len(t.values))
+				if t.safe != nil && m.rand.IntN(3) == 0 { // followers get there sooner or later
+					t.replicated()
+				}
+				offsets[p] = t.readable()
 			} else {
 				offsets[p] = t.start
 			}

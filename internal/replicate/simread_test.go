@@ -38,7 +38,7 @@ func (m simReader) Read(_ context.Context, p stream.Partition, offset int64, max
 
 // read gives one batch, of one producer.
 func (t *simTarget) read(p stream.Partition, offset int64) (stream.Fetched, error) {
-	end := int64(len(t.values))
+	end := t.readable()
 	f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(end)}
 	if offset < t.start || offset > end {
 		return f, code(stream.CodeOffsetOutOfRange)
