@@ -275,8 +275,8 @@ func TestBackoffGrowsToItsBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, ms := range map[int]time.Duration{0: 100, 1: 100, 2: 200, 3: 400, 4: 800, 5: 1000, 1000: 1000} {
-		want := ms * time.Millisecond
+	for n, ms := range map[int]int64{0: 100, 1: 100, 2: 200, 3: 400, 4: 800, 5: 1000, 1000: 1000} {
+		want := time.Duration(ms) * time.Millisecond
 		if got := c.backoff(n); got < want*8/10 || got > want*12/10 {
 			t.Errorf("retry %d waits %v, want about %v", n, got, want)
 		}

@@ -129,8 +129,7 @@ const (
 
 // CodeOf is the protocol error code inside err, and whether there is one.
 func CodeOf(err error) (Code, bool) {
-	var b *BrokerError
-	if errors.As(err, &b) {
+	if b, ok := errors.AsType[*BrokerError](err); ok {
 		return b.Code, true
 	}
 	return 0, false
