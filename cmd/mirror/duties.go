@@ -103,32 +103,40 @@ func (r *replication) every(ctx context.Context, interval time.Duration, what st
 	return r.everyOr(ctx, interval, nil, what, duty)
 }
 
-// soonest is the time between two rounds of a duty, however often it is asked for.
-const soonest = time.Second
+// A duty that was asked for is done at once, and again after pauses that double: a topic that was deleted is often made
+// anew soon.
+const (
+	askedFirst = time.Second
+	askedLast  = time.Minute
+)
 
-// everyOr does a duty at each interval and whenever it is asked for.
+// everyOr does a duty at each interval and when it is asked for.
 func (r *replication) everyOr(ctx context.Context, interval time.Duration, asked <-chan struct{}, what string, duty func(context.Context) error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	var last time.Time
+	var again <-chan time.Time
+	pause := askedFirst
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		case <-asked:
-			if time.Since(last) < soonest {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(soonest):
-				}
+			if again != nil && pause <= 2*askedFirst { // it was done a moment ago, and will be in a moment
+				continue
+			}
+			pause = askedFirst
+			again = time.After(pause)
+		case <-again:
+			if pause *= 2; pause <= askedLast {
+				again = time.After(pause)
+			} else {
+				again = nil
 			}
 		}
 		if err := r.persist(ctx, what, duty); err != nil {
 			return nil // ctx has ended: duties have no other end
 		}
-		last = time.Now()
 	}
 }
 
