@@ -11,7 +11,8 @@
 //
 // MirrorMaker 2 runs in its best shape for the jobs that copy (large batches, large fetches, four tasks), and with its
 // defaults for the latency. Its heartbeats and the reverse flow are off. Compression is that of the source data: lz4 for
-// L, none for P and S. Tandem gets the same file without the settings that tune MirrorMaker 2.
+// L, none for P and S. Tandem gets the same file without the settings that tune MirrorMaker 2. Brokers are warmed up by a run
+// that does not count before the latency is measured, and then contenders take turns at being first.
 //
 // The job `partitions`, which runs only when it is named, copies 2,000 partitions of 40 topics with a record in each: the time until
 // all are copied, then the processor's share while nothing is written, and while each partition gets a record every 4 s.
