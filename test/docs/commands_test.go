@@ -1,0 +1,184 @@
+package docs
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tandem/internal/testkit/realkafka"
+)
+
+// TestCommands follows the pages from the first page on. A command that no step follows is one that nobody has tried.
+func TestCommands(t *testing.T) {
+	r := newReader(t)
+	for _, step := range []struct {
+		name string
+		does func(*testing.T, *reader)
+	}{
+		{"build", build},
+		{"demo", demo},
+		{"help", help},
+		{"targets", targets},
+		{"first use", firstUse},
+		{"refused record", refusedRecord},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.does(t, r) }) {
+			return
+		}
+	}
+	for _, command := range r.documented {
+		if !slices.Contains(r.followed, command) {
+			t.Errorf("no step follows what the pages say: %s", command)
+		}
+	}
+}
+
+func build(t *testing.T, r *reader) {
+	r.sh(t, r.follow(t, "make build"))
+	if out := r.sh(t, "bin/mirror version"); !strings.HasPrefix(out, "mirror ") {
+		t.Errorf("version: %s", out)
+	}
+}
+
+const proof = `[1-9][0-9]* orders written to primary, [1-9][0-9]* read from backup: lost 0, repeated 0, different 0`
+
+func demo(t *testing.T, r *reader) {
+	out := r.sh(t, r.follow(t, "make demo DEMO_FLAGS='--for 20s'", "20s", "3s"))
+	if !regexp.MustCompile(proof).MatchString(out) {
+		t.Errorf("no proof:\n%s", out)
+	}
+	out = r.interrupted(t, r.follow(t, "make demo"), "   2 s   orders written")
+	if !regexp.MustCompile(proof).MatchString(out) {
+		t.Errorf("no proof after Ctrl-C:\n%s", out)
+	}
+}
+
+// help runs the commands that the pages name without running them.
+func help(t *testing.T, r *reader) {
+	if out := r.sh(t, "bin/"+r.follow(t, "mirror --help")); !strings.Contains(out, "Exit statuses") {
+		t.Errorf("help:\n%s", out)
+	}
+	for command, sub := range map[string]string{
+		"mirror FILE":     "",
+		"mirror demo":     "demo",
+		"mirror position": "position",
+		"mirror position FILE FLOW TOPIC/PARTITION OFFSET": "position",
+	} {
+		if out := r.sh(t, "bin/mirror "+sub+" --help"); !strings.Contains(out, r.follow(t, command)) {
+			t.Errorf("help does not say %q:\n%s", command, out)
+		}
+	}
+}
+
+// targets looks that make knows how; what they do takes long, and CI does it.
+func targets(t *testing.T, r *reader) {
+	for _, command := range []string{"make test", "make test-unit", "make bench", "make lint"} {
+		r.sh(t, strings.Replace(r.follow(t, command), "make", "make -n", 1))
+	}
+}
+
+func firstUse(t *testing.T, r *reader) {
+	file := r.clusters(t, "")
+	create(t, r.primary, "orders", "delete")
+	write(t, r.primary, "orders", &kgo.Record{Value: []byte("the first order")})
+	m := r.start(t, r.follow(t, "bin/mirror config/mm2.properties", "config/mm2.properties", file))
+	if got := first(t, r.backup, "primary.orders", 1); got[0] != "the first order" {
+		t.Errorf("replicated: %q", got)
+	}
+	if body := m.curl(r.follow(t, "curl -s 127.0.0.1:8383/readyz")); !strings.Contains(body, `"ready":true`) {
+		t.Errorf("/readyz: %s", body)
+	}
+	metrics := m.curl(r.follow(t, "curl -s 127.0.0.1:8383/metrics"))
+	for _, name := range metricNames(t, r) {
+		if !strings.Contains(metrics, "\n"+name+"{") && !strings.Contains(metrics, "\n"+name+" ") {
+			t.Errorf("/metrics lacks %s", name)
+		}
+	}
+	m.stop()
+
+	const position = `bin/mirror position config/mm2.properties "primary->backup" orders/0 12000`
+	out := r.sh(t, r.follow(t, position, "config/mm2.properties", file, "12000", "0"))
+	if !strings.Contains(out, "orders/0 of primary goes on at offset 0 at the next start") {
+		t.Errorf("position: %s", out)
+	}
+	m = r.start(t, "bin/mirror "+file)
+	if got := first(t, r.backup, "primary.orders", 2); got[1] != "the first order" {
+		t.Errorf("replicated from offset 0 again: %q", got)
+	}
+	m.stop()
+}
+
+// metricNames are those that docs/operations.md explains.
+func metricNames(t *testing.T, r *reader) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`tandem_[a-z_]+`).FindAllString(string(text), -1)
+	if len(names) < 11 {
+		t.Errorf("docs/operations.md names only %q", names)
+	}
+	return names
+}
+
+// tools are Kafka's scripts by the classes that they start.
+var tools = map[string]string{
+	"kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+	"kafka-dump-log.sh":         "org.apache.kafka.tools.DumpLogSegments",
+}
+
+// kafka runs a line of the pages that begins with one of Kafka's scripts; output that is sent to a file goes there.
+func (r *reader) kafka(t *testing.T, line string) string {
+	t.Helper()
+	line, to, _ := strings.Cut(line, " > ")
+	words := strings.Fields(line)
+	for i, w := range words {
+		if strings.HasSuffix(w, "0000.log") {
+			words[i] = filepath.Join(r.dir, w)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := realkafka.Java(ctx, tools[words[0]], words[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to != "" {
+		if err := os.WriteFile(filepath.Join(r.dir, to), []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// refusedRecord sets a record aside and reads it back. Its remote topic is compacted, and it has no key.
+func refusedRecord(t *testing.T, r *reader) {
+	file := r.clusters(t, "on.refused = skip\nsync.topic.configs.enabled = false\n")
+	create(t, r.primary, "invoices", "delete")
+	create(t, r.backup, "primary.invoices", "compact")
+	write(t, r.primary, "invoices", &kgo.Record{Value: []byte("an invoice without a key")}, &kgo.Record{Key: []byte("k"), Value: []byte("the next one")})
+	m := r.start(t, "bin/mirror "+file)
+	if got := first(t, r.backup, "primary.invoices", 1); got[0] != "the next one" {
+		t.Fatalf("replicated: %q", got)
+	}
+	m.stop()
+	const consume = "kafka-console-consumer.sh --bootstrap-server 127.0.0.1:29092 --topic mm2-tandem-refused.primary.internal "
+	listed := r.kafka(t, r.follow(t, consume+"--from-beginning --timeout-ms 5000 --formatter-property print.offset=true --formatter-property print.key=true --formatter-property print.value=false",
+		"127.0.0.1:29092", r.backup.Direct))
+	if !strings.Contains(listed, "Offset:0") || !strings.Contains(listed, `"topic":"invoices","partition":0,"offset":0,"remote":"primary.invoices"`) {
+		t.Fatalf("listed: %s", listed)
+	}
+	r.kafka(t, r.follow(t, consume+"--partition 0 --offset 0 --max-messages 1 --formatter-property line.separator= > 00000000000000000000.log",
+		"127.0.0.1:29092", r.backup.Direct))
+	shown := r.kafka(t, r.follow(t, "kafka-dump-log.sh --files 00000000000000000000.log --print-data-log"))
+	if !strings.Contains(shown, "payload: an invoice without a key") {
+		t.Errorf("shown: %s", shown)
+	}
+}

@@ -1,0 +1,335 @@
+package docs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"tandem/internal/testkit/proc"
+	"tandem/internal/testkit/realkafka"
+)
+
+const (
+	patience  = time.Minute // after it a condition is taken for one that will never hold
+	pollEvery = 50 * time.Millisecond
+)
+
+// reader is somebody who does what the pages say, in a copy of the repository.
+type reader struct {
+	t               *testing.T
+	dir             string
+	documented      []string // commands
+	followed        []string
+	primary, backup *realkafka.Cluster
+}
+
+func newReader(t *testing.T) *reader {
+	t.Helper()
+	r := &reader{t: t, dir: t.TempDir()}
+	for _, p := range pages(t) {
+		r.documented = append(r.documented, p.commands()...)
+	}
+	copyRepository(t, r.dir)
+	return r
+}
+
+// copyRepository leaves out what a fresh clone lacks.
+func copyRepository(t *testing.T, to string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains([]string{".git", ".cache", "bin", "dist"}, rel):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil // .git of a work tree is a file
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		}
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // an editor's file that is gone already
+		}
+		info, infoErr := entry.Info()
+		if err := errors.Join(err, infoErr); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), content, info.Mode())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// follow takes a command from the pages, which must have it, with some of its words replaced: pairs of old and new.
+func (r *reader) follow(t *testing.T, command string, replaced ...string) string {
+	t.Helper()
+	if !slices.Contains(r.documented, command) {
+		t.Fatalf("no page says: %s", command)
+	}
+	r.followed = append(r.followed, command)
+	for i := 0; i < len(replaced); i += 2 {
+		if !strings.Contains(command, replaced[i]) {
+			t.Fatalf("%q is not in: %s", replaced[i], command)
+		}
+	}
+	return strings.NewReplacer(replaced...).Replace(command)
+}
+
+// sh runs a command in the copy and wants exit status 0.
+func (r *reader) sh(t *testing.T, line string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Dir = r.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return string(out)
+}
+
+// interrupted runs a command until its output contains a text, then presses Ctrl-C: the whole group of processes hears of it.
+// It returns all that was written to the end.
+func (r *reader) interrupted(t *testing.T, line, text string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "out")
+	file, err := os.Create(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = r.dir, file, file, &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	group := -cmd.Process.Pid
+	defer func() { _ = syscall.Kill(group, syscall.SIGKILL) }() // none is left where all went well
+	written := func() string {
+		b, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	eventually(t, fmt.Sprintf("%q of %s", text, line), func() error {
+		if !strings.Contains(written(), text) {
+			return errors.New(written())
+		}
+		return nil
+	})
+	if err := syscall.Kill(group, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of "+line, func() error {
+		if err := syscall.Kill(group, 0); !errors.Is(err, syscall.ESRCH) {
+			var status syscall.WaitStatus
+			_, _ = syscall.Wait4(cmd.Process.Pid, &status, syscall.WNOHANG, nil) // a zombie is still of the group
+			return fmt.Errorf("still running: %w", err)
+		}
+		return nil
+	})
+	return written()
+}
+
+// clusters starts the two clusters of config/mm2.properties and writes a copy of the file with their addresses and more lines.
+func (r *reader) clusters(t *testing.T, more string) (file string) {
+	t.Helper()
+	r.primary, r.backup = realkafka.Shared(t, "primary", realkafka.Options{}), realkafka.Shared(t, "backup", realkafka.Options{})
+	text, err := os.ReadFile(filepath.Join(r.dir, "config/mm2.properties"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for old, address := range map[string]string{"127.0.0.1:19092": r.primary.Bootstrap, "127.0.0.1:29092": r.backup.Bootstrap} {
+		if bytes.Count(text, []byte(old)) != 1 {
+			t.Fatalf("config/mm2.properties does not name %s once", old)
+		}
+		text = bytes.ReplaceAll(text, []byte(old), []byte(address))
+	}
+	file = filepath.Join(t.TempDir(), "mm2.properties")
+	// The default port of the status page is for one process on a machine.
+	if err := os.WriteFile(file, fmt.Appendf(text, "\nstatus.address = 127.0.0.1:0\n%s", more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// mirror is a running mirror.
+type mirror struct {
+	*proc.Process
+	t   *testing.T
+	log string
+}
+
+// start runs a command that begins with the program of the copy.
+func (r *reader) start(t *testing.T, line string) *mirror {
+	t.Helper()
+	words := strings.Fields(line)
+	log := filepath.Join(t.TempDir(), "mirror.log")
+	p, err := proc.Start(log, filepath.Join(r.dir, words[0]), words[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("log of mirror:\n%s", p.LogTail(40))
+		}
+	})
+	return &mirror{p, t, log}
+}
+
+func (m *mirror) until(what string, holds func() error) {
+	m.t.Helper()
+	eventually(m.t, what, func() error {
+		err := holds()
+		if ended := m.ExitedWith(); err != nil && ended != nil {
+			m.t.Fatalf("wait for %s: %v", what, ended)
+		}
+		return err
+	})
+}
+
+// stop is SIGTERM; the README promises an end in order within five seconds.
+func (m *mirror) stop() {
+	m.t.Helper()
+	if err := m.Stop(5 * time.Second); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// curl does what the command does, at the address that mirror really has.
+func (m *mirror) curl(command string) (body string) {
+	m.t.Helper()
+	var address string
+	m.until("the status page", func() error {
+		text, err := os.ReadFile(m.log)
+		if err != nil {
+			return err
+		}
+		found := regexp.MustCompile(`"address":"([^"]+)"`).FindSubmatch(text)
+		if found == nil {
+			return errors.New("not served yet")
+		}
+		address = string(found[1])
+		return nil
+	})
+	words := strings.Fields(command)
+	url := "http://" + strings.Replace(words[len(words)-1], "127.0.0.1:8383", address, 1)
+	m.until("200 of "+url, func() error {
+		response, err := http.Get(url)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		var text bytes.Buffer
+		if _, err := text.ReadFrom(response.Body); err != nil {
+			return err
+		}
+		if body = text.String(); response.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d: %s", response.StatusCode, body)
+		}
+		return nil
+	})
+	return body
+}
+
+func eventually(t *testing.T, what string, holds func() error) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("wait for %s: %v", what, err)
+		}
+	}
+}
+
+// create makes a topic of one partition.
+func create(t *testing.T, c *realkafka.Cluster, topic, cleanup string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	request, wanted, config := kmsg.NewPtrCreateTopicsRequest(), kmsg.NewCreateTopicsRequestTopic(), kmsg.NewCreateTopicsRequestTopicConfig()
+	config.Name, config.Value = "cleanup.policy", &cleanup
+	wanted.Topic, wanted.NumPartitions, wanted.ReplicationFactor, wanted.Configs = topic, 1, 1, append(wanted.Configs, config)
+	request.Topics = append(request.Topics, wanted)
+	response, err := request.RequestWith(t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("create topic %s: %v", topic, err)
+	}
+}
+
+// write produces records to partition 0 of a topic.
+func write(t *testing.T, c *realkafka.Cluster, topic string, records ...*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		t.Fatalf("write %s: %v", topic, err)
+	}
+}
+
+// first waits for so many records of a topic and returns their values.
+func first(t *testing.T, c *realkafka.Cluster, topic string, records int) (values []string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for len(values) < records {
+		fetches := client.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("%d records in %s, want %d: %v", len(values), topic, records, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) { values = append(values, string(r.Value)) })
+	}
+	return values
+}
