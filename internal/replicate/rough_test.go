@@ -16,11 +16,17 @@ var seeds = flag.Uint64("seeds", 25, "how many histories TestPipeThroughEverythi
 // TestPipeThroughEverything: kills, partitions taken away and given back, requests that fail, get lost, or arrive long
 // after they were given up, partitions that are refused for a moment, leaders that move and go missing. In the end every
 // record is there once and in order.
-func TestPipeThroughEverything(t *testing.T) {
+func TestPipeThroughEverything(t *testing.T) { throughEverything(t, false) }
+
+// TestPipeThroughEverythingByContent: the same where the target's brokers cannot be asked what they know of a producer id.
+func TestPipeThroughEverythingByContent(t *testing.T) { throughEverything(t, true) }
+
+func throughEverything(t *testing.T, mute bool) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)
+				m.mute = mute
 				var list []Assignment
 				for i := range 2 + m.rand.Int32N(5) {
 					a := m.add("orders", i, 20+m.rand.IntN(150))
@@ -32,7 +38,7 @@ func TestPipeThroughEverything(t *testing.T) {
 				m.faults, m.rough = 10+m.rand.IntN(60), true
 				memory := &liveMemory{simMemory: newSimMemory(), sim: m}
 				for _, target := range m.targets {
-					if m.rand.IntN(4) == 0 { // the sequence is about to begin anew
+					if m.rand.IntN(4) == 0 && !mute { // the sequence is about to begin anew
 						target.known, target.last = true, 1<<31-1-m.rand.Int32N(3000)
 						target.replicated()
 					}

@@ -117,6 +117,7 @@ type sim struct {
 	reads   int   // outside of the data plane
 	asked   int   // questions for producer states
 	silent  error // the answer to them, if not nil
+	mute    bool  // brokers before 2.8, which cannot be asked
 
 	// Scripts of single tests, called with mu held; nil does nothing. An error of before is the answer, and nothing is
 	// appended; an error of after is the answer though the batch was appended.
@@ -391,6 +392,9 @@ func (m *sim) ProducerStates(_ context.Context, _ int64, partitions []stream.Par
 	m.asked++
 	if m.silent != nil {
 		return nil, nil, m.silent
+	}
+	if m.mute {
+		return nil, nil, nil
 	}
 	states := make(map[stream.Partition]stream.ProducerState)
 	for _, p := range partitions {
