@@ -112,7 +112,7 @@ var connectKeys = []key{
 	{name: "transforms", scopes: flow | bare, kind: list, effect: absent, meaning: "Records are not transformed: they pass through as bytes."},
 	{name: "predicates", scopes: flow | bare, kind: list, effect: needless, meaning: "Records are not transformed."},
 	{name: "config.action.reload", scopes: flow | bare, kind: text, def: "restart", effect: needless, meaning: "The file is read once, at the start."},
-	{name: "errors.tolerance", scopes: flow | bare, kind: text, def: "none", effect: needless, meaning: "No record is ever skipped."},
+	{name: "errors.tolerance", scopes: flow | bare, kind: text, def: "none", effect: needless, meaning: "on.refused says what becomes of a record that the target refuses."},
 	{name: "errors.retry.timeout", scopes: flow | bare, kind: long, def: "0", min: anyNumber, effect: needless, meaning: "What can be tried again is tried until it succeeds."},
 	{name: "errors.retry.delay.max.ms", scopes: flow | bare, kind: long, def: "60000", min: anyNumber, effect: needless, meaning: "What can be tried again is tried until it succeeds."},
 	{name: "errors.log.enable", scopes: flow | bare, kind: boolean, def: "false", effect: needless, meaning: "Errors are always logged."},
