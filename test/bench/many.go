@@ -29,7 +29,9 @@ const (
 type spreadOut struct {
 	Contender  string  `json:"contender"`
 	Partitions int     `json:"partitions"`
+	Creating   float64 `json:"source_topics_created_s"` // by the bench: what brokers take for as many partitions
 	ToAll      float64 `json:"start_to_all_caught_up_s"`
+	Again      float64 `json:"second_start_to_all_caught_up_s"` // with the remote topics there
 	Start      float64 `json:"cpu_s_of_that"`
 	Idle       float64 `json:"idle_cpu_share_of_a_core"`
 	Trickle    float64 `json:"trickle_cpu_share_of_a_core"`
@@ -37,8 +39,8 @@ type spreadOut struct {
 }
 
 func (m spreadOut) String() string {
-	return fmt.Sprintf("all caught up after %.2f s (cpu %.2f s); idle %.1f %% of a core, trickle %.1f %%; peak %s",
-		m.ToAll, m.Start, 100*m.Idle, 100*m.Trickle, megabytes(m.PeakRSS))
+	return fmt.Sprintf("all caught up after %.2f s (cpu %.2f s; topics created on the source in %.2f s), at a second start %.2f s; idle %.1f %% of a core, trickle %.1f %%; peak %s",
+		m.ToAll, m.Start, m.Creating, m.Again, 100*m.Idle, 100*m.Trickle, megabytes(m.PeakRSS))
 }
 
 // runMany has each contender copy many partitions that hardly anything is written to.
@@ -61,7 +63,7 @@ func (b *bench) runMany(ctx context.Context, f flags, report *report) error {
 }
 
 // many creates the source topics, with one record in each partition, starts the contender, which has to make the remote topics,
-// and looks at it while nothing is written and while a little is.
+// looks at it while nothing is written and while a little is, and starts it again when each partition has one record more.
 func (b *bench) many(ctx context.Context, c contender, prefix string, count int) (spreadOut, error) {
 	m := spreadOut{Contender: c.name, Partitions: count * manyEach}
 	ctx, cancel := context.WithTimeoutCause(ctx, runPatience, fmt.Errorf("not done after %s", runPatience))
@@ -75,9 +77,11 @@ func (b *bench) many(ctx context.Context, c contender, prefix string, count int)
 		topics = append(topics, fmt.Sprintf("%s-%02d", prefix, n))
 		remotes = append(remotes, t.alias+"."+topics[n])
 	}
+	begun := time.Now()
 	if err := b.a.createMany(ctx, topics); err != nil {
 		return m, err
 	}
+	m.Creating = time.Since(begun).Seconds()
 	writer, err := b.a.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return m, err
@@ -87,19 +91,30 @@ func (b *bench) many(ctx context.Context, c contender, prefix string, count int)
 	if err := w.write(ctx, m.Partitions); err != nil {
 		return m, err
 	}
-	start := time.Now()
-	p, err := c.start(c, t)
-	if err != nil {
-		return m, err
-	}
-	defer p.Kill()
-	if err := m.watch(ctx, b.b, &w, remotes, p, start); err != nil {
-		return m, fmt.Errorf("%w\nthe end of its log:\n%s", err, p.LogTail(40))
-	}
-	if err := p.Stop(stopPatience); errors.Is(err, proc.ErrKilled) {
-		say("%s did not stop within %s of SIGTERM and was killed", c.name, stopPatience)
+	for _, phase := range []func(context.Context, *cluster, *manyWriter, []string, *proc.Process, time.Time) error{m.watch, m.watchAgain} {
+		start := time.Now()
+		p, err := c.start(c, t)
+		if err != nil {
+			return m, err
+		}
+		defer p.Kill()
+		if err := phase(ctx, b.b, &w, remotes, p, start); err != nil {
+			return m, fmt.Errorf("%w\nthe end of its log:\n%s", err, p.LogTail(40))
+		}
+		if err := p.Stop(stopPatience); errors.Is(err, proc.ErrKilled) {
+			say("%s did not stop within %s of SIGTERM and was killed", c.name, stopPatience)
+		}
+		if err := w.write(ctx, m.Partitions); err != nil { // for the next start
+			return m, err
+		}
 	}
 	return m, errors.Join(b.a.deleteMany(ctx, topics), b.b.deleteMany(ctx, remotes))
+}
+
+func (m *spreadOut) watchAgain(ctx context.Context, target *cluster, w *manyWriter, remotes []string, p *proc.Process, start time.Time) error {
+	err := target.holdsAll(ctx, remotes, w.sent, p)
+	m.Again = time.Since(start).Seconds()
+	return err
 }
 
 func (m *spreadOut) watch(ctx context.Context, target *cluster, w *manyWriter, remotes []string, p *proc.Process, start time.Time) error {

@@ -71,10 +71,12 @@ func (r *report) print(w io.Writer) error {
 		printRows(table, latencyJob, r.Delays, func(d delayed) string { return d.Contender }, columns)
 	}
 	if len(r.Many) > 0 {
-		fmt.Fprintln(table, "\njob\tcontender\truns\tstart to all caught up s\tcpu s of that\tidle cpu %\ttrickle cpu %\tpeak MB")
+		fmt.Fprintln(table, "\njob\tcontender\truns\ttopics created on the source s\tstart to all caught up s\tcpu s of that\tsecond start to that s\tidle cpu %\ttrickle cpu %\tpeak MB")
 		columns := []column[spreadOut]{
+			{"%.2f", func(m spreadOut) float64 { return m.Creating }},
 			{"%.2f", func(m spreadOut) float64 { return m.ToAll }},
 			{"%.2f", func(m spreadOut) float64 { return m.Start }},
+			{"%.2f", func(m spreadOut) float64 { return m.Again }},
 			{"%.1f", func(m spreadOut) float64 { return 100 * m.Idle }},
 			{"%.1f", func(m spreadOut) float64 { return 100 * m.Trickle }},
 			{"%.0f", func(m spreadOut) float64 { return float64(m.PeakRSS) / 1e6 }},
