@@ -60,7 +60,11 @@ func (b *board) Partitions(ctx context.Context) (all []status.Partition, started
 			started, waitingFor = false, fmt.Sprintf("flow %s has not started", f)
 			continue
 		}
-		for _, s := range pipe.Standings(ctx) {
+		standings := pipe.Standings(ctx)
+		if standings == nil { // not even an empty list: it has stopped, or does not answer in time
+			started, waitingFor = false, fmt.Sprintf("flow %s does not answer", f)
+		}
+		for _, s := range standings {
 			all = append(all, status.Partition{
 				Flow: f.String(), Source: s.Source.String(), Remote: s.Remote.String(),
 				State: s.State.String(), Reason: s.Reason, Since: s.Since, Lag: s.Lag(), Ready: s.Moves,
