@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -42,9 +43,7 @@ func (s side) forgotten(topic string) func() error {
 func TestForgottenProducer(t *testing.T) {
 	a, _ := clusters(t)
 	config := map[string]string{"producer.id.expiration.ms": "1500", "producer.id.expiration.check.interval.ms": "200", "transactional.id.expiration.ms": "2000"}
-	for k, v := range brokerConfig {
-		config[k] = v
-	}
+	maps.Copy(config, brokerConfig)
 	b := on(t, realkafka.Start(t, realkafka.Options{Config: config}))
 	const first = 3000
 	tests := []struct {
