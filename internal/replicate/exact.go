@@ -63,10 +63,9 @@ func (r *Resumption) check(ctx context.Context, questions []Question, helds map[
 // exact makes one place exact.
 func (r *Resumption) exact(ctx context.Context, q Question, start Start, h held, fresh bool) (at Start, moved bool, err error) {
 	if fresh {
-		at, _, err := r.takeOver(ctx, q, start, start.Next, h.end) // MM2 may have been killed before it noted anything
-		if h.state != nil {                                        // there may be records of ours beyond the end that was told
-			at.Down = Base{}
-		}
+		// MM2 may have been killed before it noted anything. Records of ours beyond the end that was told are found to be ours
+		// when they show.
+		at, _, err := r.takeOver(ctx, q, start, start.Next, h.end)
 		return at, true, err
 	}
 	lower, ahead := stream.Upstream(0), false // MM2's position, where it is further than ours
@@ -98,10 +97,14 @@ func (r *Resumption) unchecked(ctx context.Context, q Question, at Start, h held
 		at.Down = BaseOf(h.end)
 		return at, true, nil
 	}
-	if q.Holes && at.Skip > 0 {
-		return r.passed(ctx, q, at, h.end-stream.Downstream(at.Skip), h.end)
+	if !q.Holes || at.Skip == 0 {
+		return at, false, nil
 	}
-	return at, false, nil
+	down := h.end - stream.Downstream(at.Skip)
+	if down < 0 {
+		return at, false, fmt.Errorf("wait for the replicas of %s: %d records can be read of %d and more", q.Remote, h.end, at.Skip)
+	}
+	return r.passed(ctx, q, at, down, h.end)
 }
 
 // counted is a place from which the producer state has counted at.Skip records on.
