@@ -65,6 +65,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 	if err := hand(r.first); err != nil {
 		return nil //nolint:nilerr // the pipe has ended, and its own error says why
 	}
+	r.board.show(r.conf.Flow, r.pipe)
 	if r.conf.RefreshTopics <= 0 {
 		<-ctx.Done()
 		return nil

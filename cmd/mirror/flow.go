@@ -147,7 +147,6 @@ func (f *flow) replicate(ctx context.Context) error {
 	if err := f.persist(ctx, "start replication", r.prepare); err != nil {
 		return err
 	}
-	f.board.show(f.conf.Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.pipe.Run(ctx) })
 	group.Go(func() error { return r.keepTopics(ctx) })

@@ -203,6 +203,11 @@ func (p *Pipe) hold(part *partition, err error) {
 	p.tellOnce(part, stream.Error, fmt.Sprintf("%s is held at offset %d (%s): %s", part.Source, part.acked, part.holds, explain(err, part)), err)
 }
 
+// carried reminds of the config sync, which would take a change on the remote topic back.
+func carried(part *partition) string {
+	return fmt.Sprintf(" (where sync.topic.configs.enabled is on, of %s)", part.Source.Topic)
+}
+
 // explain says what a person can do about a refused batch.
 func explain(err error, part *partition) string {
 	what := "a record"
@@ -212,11 +217,11 @@ func explain(err error, part *partition) string {
 	code, _ := stream.CodeOf(err)
 	switch code {
 	case stream.CodeMessageTooLarge, stream.CodeRecordListTooLarge:
-		return fmt.Sprintf("%s is too large for the remote topic; raise max.message.bytes of %s", what, part.Remote.Topic)
+		return fmt.Sprintf("%s is too large for the remote topic; raise max.message.bytes of %s%s", what, part.Remote.Topic, carried(part))
 	case stream.CodeInvalidTimestamp:
-		return fmt.Sprintf("the timestamp of %s is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s", what, part.Remote.Topic)
+		return fmt.Sprintf("the timestamp of %s is out of the remote topic's range; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of %s%s", what, part.Remote.Topic, carried(part))
 	case stream.CodeInvalidRecord:
-		return fmt.Sprintf("the target refuses %s (%v); a null key on a compacted topic is the usual reason: set cleanup.policy of %s to delete, or give the record a key", what, root(err), part.Remote.Topic)
+		return fmt.Sprintf("the target refuses %s (%v); a null key on a compacted topic is the usual reason: set cleanup.policy of %s to delete%s", what, root(err), part.Remote.Topic, carried(part))
 	case stream.CodeInvalidProducerEpoch:
 		return fmt.Sprintf("somebody has raised the epoch of this flow's producer id at the target (%v); stop whatever else writes to %s with it", err, part.Remote.Topic)
 	case stream.CodeOutOfOrderSequence, stream.CodeUnknownProducerID:

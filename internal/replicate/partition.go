@@ -77,6 +77,7 @@ type partition struct {
 	holds  State           // in phase holding: stalled, quarantined or halted
 	single stream.Upstream // records below it are sent one by one, to find the one that is refused
 	asides int             // records set aside since it was told
+	seen   bool            // the source has told its end since this partition was assigned
 	shown  State           // the state that was last shown
 	since  time.Time       // and since when
 	born   time.Time       // when it was assigned
@@ -116,7 +117,7 @@ type sent struct {
 
 // take adds a chunk to the queue; what was already there when the partition started is passed over.
 func (p *partition) take(c chunk, shaper *batch.Shaper) error {
-	p.high = max(p.high, c.high)
+	p.high, p.seen = max(p.high, c.high), true
 	if len(p.views) == 0 {
 		p.moved = time.Now()
 	}

@@ -55,7 +55,7 @@ func (p *Pipe) stateOf(part *partition, now time.Time) (State, string) {
 	if part.reading && p.failing[part.readAt] {
 		return Stalled, "a broker of " + p.flow.Source + " is away"
 	}
-	if part.phase == running && part.lag() == 0 || now.Sub(part.atEnd) < liveFor {
+	if part.seen && (part.phase == running && part.lag() == 0 || now.Sub(part.atEnd) < liveFor) {
 		return Live, ""
 	}
 	return CatchingUp, ""
@@ -65,7 +65,7 @@ func (p *partition) lag() int64 { return max(int64(p.high-p.acked), 0) }
 
 // reached notes that everything that was seen of the source is on the target.
 func (p *partition) reached(now time.Time) {
-	if p.lag() == 0 && p.phase == running {
+	if p.seen && p.lag() == 0 && p.phase == running {
 		p.atEnd = now
 	}
 }
@@ -139,7 +139,7 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 	}
 	switch state {
 	case CatchingUp, Live:
-		s.Moves = s.Lag() == 0 || now.Sub(part.movedOrAsked()) < standsFor
+		s.Moves = part.seen && (s.Lag() == 0 || now.Sub(part.movedOrAsked()) < standsFor)
 	default:
 		s.Moves = false
 	}
