@@ -75,8 +75,8 @@ func TestPipeKillThenCompaction(t *testing.T) {
 				a := m.addPlain("orders", 0, 40)
 				l, target := m.logs[a.Source], m.targets[a.Remote]
 				before := l.want
-				noted, held := m.rand.IntN(50000), 0
-				held = noted + 1 + m.rand.IntN(20000)
+				noted := m.rand.IntN(50000)
+				held := noted + 1 + m.rand.IntN(20000)
 				m.hold(a, held)
 				memory := newSimMemory()
 				memory.anchors[a.Remote] = Start{Next: stream.Upstream(noted), Sequence: int32(noted)}

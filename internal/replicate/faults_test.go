@@ -25,28 +25,28 @@ func (l *simLog) plain(topic string, batches, records int) {
 }
 
 // addPlain adds a partition whose source has so many batches of 2000 records: large enough not to be merged.
-func (s *sim) addPlain(topic string, number int32, batches int) Assignment {
-	a := s.assignment(topic, number)
+func (m *sim) addPlain(topic string, number int32, batches int) Assignment {
+	a := m.assignment(topic, number)
 	l := &simLog{}
 	l.plain(a.Source.String(), batches, 2000)
-	s.logs[a.Source], s.targets[a.Remote] = l, &simTarget{}
-	s.leads[a.Source], s.leads[a.Remote] = 1, 1
+	m.logs[a.Source], m.targets[a.Remote] = l, &simTarget{}
+	m.leads[a.Source], m.leads[a.Remote] = 1, 1
 	return a
 }
 
 // hold takes what a killed process had sent of a source: the first so many records.
-func (s *sim) hold(a Assignment, records int) {
-	t := s.targets[a.Remote]
-	t.values = append(t.values, s.logs[a.Source].want[:records]...)
+func (m *sim) hold(a Assignment, records int) {
+	t := m.targets[a.Remote]
+	t.values = append(t.values, m.logs[a.Source].want[:records]...)
 	t.known, t.last = true, int32(records-1)
 }
 
 // told are the messages of events that contain a text.
-func (s *sim) told(text string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (m *sim) told(text string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var list []string
-	for _, e := range s.events {
+	for _, e := range m.events {
 		if strings.Contains(e.Message, text) {
 			list = append(list, e.Message)
 		}

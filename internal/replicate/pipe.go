@@ -102,8 +102,8 @@ type Pipe struct {
 	starved     chan struct{} // some fetch finds no memory
 	stopped     chan struct{} // closed when nothing is taken in any more
 
-	reading context.Context // of the fetch loops and everything that asks
-	sending context.Context // of the senders; it outlives reading, so that answers still come in
+	reading context.Context //nolint:containedctx // Run's own: of the fetch loops and everything that asks
+	sending context.Context //nolint:containedctx // Run's own: of the senders; it outlives reading, so that answers still come in
 
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
 

@@ -168,7 +168,9 @@ func TestPipeARefusedPartitionDoesNotStopOthers(t *testing.T) {
 		m.mu.Unlock()
 		wait("the bad one goes on by itself", func() bool { return count(bad.Remote) == len(m.logs[bad.Source].want) })
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 		m.compare(t)
 	})
 }

@@ -140,7 +140,9 @@ func TestStates(t *testing.T) {
 			t.Errorf("live and still behind: %+v", s)
 		}
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
 

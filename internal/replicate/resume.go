@@ -236,6 +236,7 @@ func (r *Resumption) begin(ctx context.Context, fresh []Question, reset Reset, s
 	}
 	at := stream.Earliest
 	switch reset {
+	case ResetEarliest:
 	case ResetLatest:
 		at = stream.Latest
 	case ResetNone:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ type simTarget struct {
 
 // replicated is called when an append was acknowledged, since all replicas have it then.
 func (t *simTarget) replicated() {
-	t.safe = &simTarget{values: t.values[:len(t.values):len(t.values)], known: t.known, last: t.last, recent: append([]simRange(nil), t.recent...)}
+	t.safe = &simTarget{values: slices.Clip(t.values), known: t.known, last: t.last, recent: append([]simRange(nil), t.recent...)}
 }
 
 // readable is the high watermark.
@@ -146,25 +147,25 @@ func newSim(seed uint64) *sim {
 	}
 }
 
-func (s *sim) assignment(topic string, number int32) Assignment {
+func (m *sim) assignment(topic string, number int32) Assignment {
 	return Assignment{Source: stream.Partition{Topic: topic, Number: number}, Remote: stream.Partition{Topic: "A." + topic, Number: number}, MaxBatch: 1 << 20}
 }
 
-func (s *sim) add(topic string, number int32, batches int) Assignment {
-	a := s.assignment(topic, number)
+func (m *sim) add(topic string, number int32, batches int) Assignment {
+	a := m.assignment(topic, number)
 	l := &simLog{}
-	l.fill(s.rand, a.Source.String(), batches)
-	s.logs[a.Source], s.targets[a.Remote] = l, &simTarget{}
-	s.leads[a.Source], s.leads[a.Remote] = 1+s.rand.Int32N(3), 1+s.rand.Int32N(3)
+	l.fill(m.rand, a.Source.String(), batches)
+	m.logs[a.Source], m.targets[a.Remote] = l, &simTarget{}
+	m.leads[a.Source], m.leads[a.Remote] = 1+m.rand.Int32N(3), 1+m.rand.Int32N(3)
 	return a
 }
 
-func (s *sim) Leaders(context.Context, []string) (map[stream.Partition]stream.Leader, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (m *sim) Leaders(context.Context, []string) (map[stream.Partition]stream.Leader, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	leaders := make(map[stream.Partition]stream.Leader)
-	for p, b := range s.leads {
-		if s.rough && s.fault() {
+	for p, b := range m.leads {
+		if m.rough && m.fault() {
 			continue
 		}
 		leaders[p] = stream.Leader{Broker: b}
@@ -172,7 +173,7 @@ func (s *sim) Leaders(context.Context, []string) (map[stream.Partition]stream.Le
 	return leaders, nil
 }
 
-func (s *sim) fault() bool { return s.faults > 0 && s.rand.IntN(s.faults) == 0 }
+func (m *sim) fault() bool { return m.faults > 0 && m.rand.IntN(m.faults) == 0 }
 
 // simSession serves fetches.
 type simSession struct {

@@ -49,7 +49,7 @@ func (l *simLog) epochEnd(asked int32) stream.EpochEnd {
 		}
 	}
 	for _, s := range l.leaders {
-		all = append(all, began{s.epoch, s.start})
+		all = append(all, began(s))
 	}
 	answer := stream.EpochEnd{Epoch: -1, End: -1}
 	latest := int32(0)

@@ -168,7 +168,9 @@ func TestPipeTwoProcesses(t *testing.T) {
 				next := m.pipe(memory, NewBudget(8<<20))
 				runUntil(t, next, list, 60*time.Minute, m.complete)
 				cancel()
-				<-ended
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
 				m.late.Wait()
 				for source, l := range m.logs {
 					remote := stream.Partition{Topic: "A." + source.Topic, Number: source.Number}
