@@ -14,6 +14,9 @@
 //
 // Topic names are fixed, so a test runs once for each start of the package: -count=1.
 //
+// A campaign kills mirror five times, or -kills times, at moments drawn from -seed; the same seed draws the same moments, but what
+// mirror is doing then is up to the machine. `make soak` runs all campaigns with 50 kills.
+//
 // With TANDEM_LONG set the tests that run under load do so for longer. With -race the binary is built with the race
 // detector, too.
 package integration
