@@ -157,6 +157,7 @@ func TestPipeTwoProcesses(t *testing.T) {
 				m.faults = 30
 				m.lag.Store(int64(time.Duration(m.rand.IntN(50)) * time.Millisecond))
 				memory := &liveMemory{simMemory: newSimMemory(), sim: m}
+				takesOverAfter := time.Duration(m.rand.Int64N(int64(2 * time.Second)))
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)
 				old := m.pipe(memory, NewBudget(8<<20))
@@ -164,7 +165,7 @@ func TestPipeTwoProcesses(t *testing.T) {
 				if err := old.Assign(ctx, list); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Duration(m.rand.Int64N(int64(2 * time.Second))))
+				time.Sleep(takesOverAfter)
 				next := m.pipe(memory, NewBudget(8<<20))
 				runUntil(t, next, list, 60*time.Minute, m.complete)
 				cancel()
