@@ -137,15 +137,10 @@ const locateAtMost = 10 << 20
 // records than the target can hold.
 func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upstream, end stream.Downstream) (located, error) {
 	none := located{next: lower}
+	if end == 0 {
+		return none, nil // thousands of new remote partitions are not worth three questions each
+	}
 	first, err := r.offset(ctx, r.Remote, a.Remote, stream.Earliest)
-	if err != nil {
-		return none, err
-	}
-	earliest, err := r.offset(ctx, r.Source, a.Source, stream.Earliest)
-	if err != nil {
-		return none, err
-	}
-	latest, err := r.offset(ctx, r.Source, a.Source, stream.Latest)
 	if err != nil {
 		return none, err
 	}
@@ -164,6 +159,14 @@ func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upst
 	}
 	if len(tail) == 0 {
 		return none, nil
+	}
+	earliest, err := r.offset(ctx, r.Source, a.Source, stream.Earliest)
+	if err != nil {
+		return none, err
+	}
+	latest, err := r.offset(ctx, r.Source, a.Source, stream.Latest)
+	if err != nil {
+		return none, err
 	}
 	l := newLocator(tail)
 	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: max(earliest, int64(lower)-tailRecords), end: latest, shaper: shaper}
