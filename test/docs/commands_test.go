@@ -78,7 +78,7 @@ func help(t *testing.T, r *reader) {
 
 // targets looks that make knows how; what they do takes long, and CI does it.
 func targets(t *testing.T, r *reader) {
-	for _, command := range []string{"make test", "make test-unit", "make soak", "make bench", "make lint"} {
+	for _, command := range []string{"make test", "make test-unit", "make soak", "make bench", "make bench BENCH_FLAGS='--jobs partitions'", "make lint"} {
 		r.sh(t, strings.Replace(r.follow(t, command), "make", "make -n", 1))
 	}
 }
