@@ -79,21 +79,32 @@ func (w *Wire) Leaders(ctx context.Context, topics []string) (map[stream.Partiti
 	return leaders, nil
 }
 
+// places are where topics stand in the list of a request.
+type places map[string]int
+
+// at is the place of a topic; add appends one that is new.
+func (p places) at(topic string, add func()) int {
+	i, ok := p[topic]
+	if !ok {
+		i = len(p)
+		p[topic] = i
+		add()
+	}
+	return i
+}
+
 // Offsets asks for an offset of each partition: the earliest, the latest, or the first at or after a time (milliseconds).
 // Partitions that could not be answered are in the second map, by reason.
 func (w *Wire) Offsets(ctx context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
-	byTopic := make(map[string]int)
+	topics := make(places)
 	for _, p := range partitions {
-		i, ok := byTopic[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			byTopic[p.Topic] = i
+		i := topics.at(p.Topic, func() {
 			t := kmsg.NewListOffsetsRequestTopic()
 			t.Topic = p.Topic
 			req.Topics = append(req.Topics, t)
-		}
+		})
 		part := kmsg.NewListOffsetsRequestTopicPartition()
 		part.Partition = p.Number
 		part.Timestamp = at
@@ -145,16 +156,13 @@ func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream
 		return nil, nil, err
 	}
 	req := kmsg.NewPtrDescribeProducersRequest()
-	byTopic := make(map[string]int)
+	topics := make(places)
 	for _, p := range partitions {
-		i, ok := byTopic[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			byTopic[p.Topic] = i
+		i := topics.at(p.Topic, func() {
 			t := kmsg.NewDescribeProducersRequestTopic()
 			t.Topic = p.Topic
 			req.Topics = append(req.Topics, t)
-		}
+		})
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p.Number)
 	}
 	states, failed := make(map[stream.Partition]stream.ProducerState), make(map[stream.Partition]error)
@@ -194,16 +202,13 @@ func (w *Wire) EpochEnds(ctx context.Context, epochs map[stream.Partition]int32)
 	}
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	req.ReplicaID = -1
-	byTopic := make(map[string]int)
+	topics := make(places)
 	for p, epoch := range epochs {
-		i, ok := byTopic[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			byTopic[p.Topic] = i
+		i := topics.at(p.Topic, func() {
 			t := kmsg.NewOffsetForLeaderEpochRequestTopic()
 			t.Topic = p.Topic
 			req.Topics = append(req.Topics, t)
-		}
+		})
 		part := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
 		part.Partition = p.Number
 		part.CurrentLeaderEpoch = -1
