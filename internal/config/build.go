@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,9 @@ func (b builder) flow(f stream.Flow) Flow {
 		RetentionGap:   b.text(connector, "retention.gap"),
 		OnRefused:      b.text(connector, "on.refused"),
 
-		HeartbeatInterval: b.heartbeatInterval(connector),
+		FailoverTail: b.text(connector, "failover.tail"),
+
+		HeartbeatInterval: b.pause(connector, "emit.heartbeats", "a heartbeat is"),
 		HeartbeatsFactor:  int16(b.number(connector, "heartbeats.topic.replication.factor", flow)),
 
 		OffsetsTopic:      "mm2-offsets." + f.Source + ".internal",
@@ -50,6 +53,7 @@ func (b builder) flow(f stream.Flow) Flow {
 		out.OffsetsTopic = topic.value
 	}
 	out.OffsetSyncs = b.offsetSyncs(connector)
+	b.groups(&out, connector)
 	b.policies(&out, connector)
 	b.clients(&out)
 	return out
@@ -70,6 +74,33 @@ func (b builder) offsetSyncs(connector settings) OffsetSyncs {
 		}
 	}
 	return s
+}
+
+// groups sets what is about consumer groups, and says what MM2's checkpoint connector refuses; it does not look where the
+// flow is off, and compares the exact word.
+func (b builder) groups(out *Flow, connector settings) {
+	out.Checkpoints = Checkpoints{
+		Enabled:  b.boolean(connector, "emit.checkpoints.enabled"),
+		Interval: b.pause(connector, "emit.checkpoints", "checkpoints are"),
+		Refresh:  b.interval(connector, "refresh.groups"),
+		Factor:   int16(b.number(connector, "checkpoints.topic.replication.factor", flow)),
+	}
+	every := b.interval(connector, "sync.group.offsets")
+	out.GroupSync = GroupSync{Enabled: every > 0, Interval: every}
+	groups, err := policy.NewFilter(b.list(connector, "groups"), b.list(connector, "groups.exclude"))
+	if err != nil {
+		b.problems.fail(0, out.String(), "%v", err)
+	}
+	out.Groups = groups
+	if !out.Enabled {
+		return
+	}
+	if e, ok := connector["emit.checkpoints.enabled"]; ok && e.value == "false" {
+		b.problems.warn(Warning{Line: e.line, Key: e.key, Message: "MM2 refuses to start its checkpoint connector with false; here no checkpoints are written"})
+	}
+	if e, ok := connector["emit.offset-syncs.enabled"]; ok && e.value == "false" && out.Checkpoints.Enabled {
+		b.problems.warn(Warning{Line: e.line, Key: e.key, Message: "MM2 refuses to start its checkpoint connector with false; here checkpoints are written all the same"})
+	}
 }
 
 // policies sets what decides over names. The lists have been checked one by one, so an error here can only come from
@@ -181,12 +212,12 @@ func (b builder) interval(s settings, name string) time.Duration {
 	return duration(n, time.Second)
 }
 
-// heartbeatInterval is a second at least: MM2 would not sleep at all.
-func (b builder) heartbeatInterval(s settings) time.Duration {
-	const key = "emit.heartbeats.interval.seconds"
+// pause reads NAME.interval.seconds of what MM2 sleeps between: a second at least, or it would not sleep at all.
+func (b builder) pause(s settings, name, what string) time.Duration {
+	key := name + ".interval.seconds"
 	n := b.number(s, key, flow)
 	if n < 1 {
-		b.problems.warn(Warning{Line: s[key].line, Key: s[key].key, Message: "a heartbeat is written once a second at most; to switch heartbeats off, set emit.heartbeats.enabled = false"})
+		b.problems.warn(Warning{Line: s[key].line, Key: s[key].key, Message: fmt.Sprintf("%s written once a second at most; to switch them off, set %s.enabled = false", what, name)})
 		n = 1
 	}
 	return duration(n, time.Second)

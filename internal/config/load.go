@@ -20,6 +20,8 @@ type Config struct {
 	Warnings    []Warning // in the order of the file
 	MemoryBytes int64     // memory.bytes
 
+	OffsetMapBytes int64 // offset.map.bytes
+
 	StatusAddress string // status.address; empty is nowhere
 	StatusNamed   bool   // the user named it: then it must be had
 }
@@ -48,7 +50,12 @@ type Flow struct {
 	RetentionGap   string // report or halt
 	OnRefused      string // quarantine or skip
 
-	OffsetSyncs       OffsetSyncs
+	OffsetSyncs  OffsetSyncs
+	Groups       *policy.Filter // groups, groups.exclude
+	Checkpoints  Checkpoints
+	GroupSync    GroupSync
+	FailoverTail string // halt or copy
+
 	HeartbeatInterval time.Duration
 	HeartbeatsFactor  int16
 
@@ -79,6 +86,20 @@ type OffsetSyncs struct {
 	LagMax   int64
 }
 
+// Checkpoints are the settings of checkpoints and of the groups that have them.
+type Checkpoints struct {
+	Enabled  bool
+	Interval time.Duration // a second at least
+	Refresh  time.Duration // of the list of groups; 0: never again after the first
+	Factor   int16         // of the checkpoints topic
+}
+
+// GroupSync says whether and how often translated offsets are committed on the target.
+type GroupSync struct {
+	Enabled  bool
+	Interval time.Duration // 0 where it is not enabled
+}
+
 // Load reads the file at path. Only flows into the named clusters are kept; without names, all are. The error holds every
 // error of the file, one a line; the Config that comes with it has Path and Warnings only.
 func Load(path string, targets []string) (*Config, error) {
@@ -103,6 +124,7 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 	b := builder{entries: entries, problems: p}
 	bare := under(entries, "")
 	c.MemoryBytes = b.number(bare, "memory.bytes", process)
+	c.OffsetMapBytes = b.number(bare, "offset.map.bytes", process)
 	c.StatusAddress = javaTrim(b.processText(bare, "status.address"))
 	_, c.StatusNamed = bare["status.address"]
 	for _, f := range pairs(entries, aliases) {

@@ -180,6 +180,49 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestGroupSettings(t *testing.T) {
+	c := load(t, base)
+	f := flowOf(t, c, "A", "B")
+	if f.Checkpoints != (Checkpoints{true, time.Minute, 10 * time.Minute, 3}) || f.GroupSync != (GroupSync{}) || f.FailoverTail != "halt" || c.OffsetMapBytes != 16<<20 {
+		t.Errorf("%+v %+v %s %d", f.Checkpoints, f.GroupSync, f.FailoverTail, c.OffsetMapBytes)
+	}
+	for group, want := range map[string]bool{"billing": true, "console-consumer-7": false, "connect-sink": false, "__system": false} {
+		if f.Groups.Accepts(group) != want {
+			t.Errorf("%s is accepted: %v", group, !want)
+		}
+	}
+	c = load(t, base+`
+groups = bill.*
+groups.blacklist = billing-test
+emit.checkpoints.enabled = false
+emit.checkpoints.interval.seconds = 5
+refresh.groups.enabled = false
+checkpoints.topic.replication.factor = 1
+A->B.sync.group.offsets.enabled = true
+sync.group.offsets.interval.seconds = 7
+A->B.failover.tail = copy
+offset.map.bytes = 1048576
+`)
+	f = flowOf(t, c, "A", "B")
+	if f.Checkpoints != (Checkpoints{false, 5 * time.Second, 0, 1}) || f.GroupSync != (GroupSync{true, 7 * time.Second}) || f.FailoverTail != "copy" || c.OffsetMapBytes != 1<<20 {
+		t.Errorf("%+v %+v %s %d", f.Checkpoints, f.GroupSync, f.FailoverTail, c.OffsetMapBytes)
+	}
+	if !f.Groups.Accepts("billing") || f.Groups.Accepts("billing-test") || f.Groups.Accepts("audit") {
+		t.Error("groups")
+	}
+	if back := flowOf(t, c, "B", "A"); back.GroupSync.Enabled || back.FailoverTail != "halt" {
+		t.Errorf("the way back: %+v %s", back.GroupSync, back.FailoverTail)
+	}
+	f = flowOf(t, load(t, base+"sync.group.offsets.enabled = true\nsync.group.offsets.interval.seconds = -1\nrefresh.groups.interval.seconds = -1\ngroups ="), "A", "B")
+	if f.GroupSync.Enabled || f.Checkpoints.Refresh != 0 || f.Groups.Accepts("billing") {
+		t.Errorf("%+v %+v", f.GroupSync, f.Checkpoints)
+	}
+	errs, _ := problemsOf(base + "sync.group.offsets.enabled = true\nsync.group.offsets.interval.seconds = 0")
+	if len(errs) != 1 || !strings.Contains(errs[0], "must not be 0") {
+		t.Errorf("%q", errs)
+	}
+}
+
 func TestFileCannotBeRead(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.properties"), nil)
 	if !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "read config: ") {

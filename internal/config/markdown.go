@@ -44,6 +44,7 @@ func Markdown() string {
 	section("Tandem's own", "MM2 ignores these, so the file stays one that MM2 accepts.\n\n", own)
 	section("The process", "", mm2)
 	section("Flows", "", flowKeys)
+	section("Consumer groups", "", groupKeys)
 	section("Internal topics", "", internalTopicKeys)
 	section("Flows into a cluster", "", workerKeys)
 	section("All clients of a cluster", "These, `ssl.*` and `sasl.*` are written for a cluster, or bare for all. `ALIAS.consumer.KEY` and the like win.\n\n", clientRows[""])

@@ -37,6 +37,10 @@ func TestBadValues(t *testing.T) {
 		{"A->B.producer.override.max.request.size = -1", `A->B.producer.override.max.request.size = "-1": must be a number from 1 to 2147483647`},
 		{"B.offset.flush.interval.ms = 0", `B.offset.flush.interval.ms = "0": must be a number from 1 to 9223372036854775807`},
 		{"memory.bytes = 1000", `memory.bytes = "1000": must be a number from 8388608 to 9223372036854775807`},
+		{"offset.map.bytes = 1000", `offset.map.bytes = "1000": must be a number from 1048576 to 9223372036854775807`},
+		{"failover.tail = drop", `failover.tail = "drop": must be halt or copy`},
+		{"groups = a(", `groups = "a(": must be a list of Java regular expressions: compile regular expression "a(": unclosed group (near character 2)`},
+		{"checkpoints.topic.replication.factor = 0", `checkpoints.topic.replication.factor = "0": must be a number from 1 to 32767, or -1 for the broker's default`},
 		{"bootstrap.servers = a", `bootstrap.servers = "a": must be a list of host:port`},
 		{"bootstrap.servers = u:p@h://x", `bootstrap.servers = "u:p@h://x": must be a list of host:port`},
 		{"replication.policy.class = com.example.P", `replication.policy.class = "com.example.P": must be org.apache.kafka.connect.mirror.DefaultReplicationPolicy or org.apache.kafka.connect.mirror.IdentityReplicationPolicy`},
@@ -118,7 +122,14 @@ func TestWarnings(t *testing.T) {
 		{"enabled = false", "enabled: reaches every pair that heartbeats give work to, in both directions; write A->B.enabled"},
 		{"A->B.enabled = true", "A->B.enabled: set before in line 4; this line wins"},
 		{"topics.blacklist = a", "topics.blacklist: was removed in MM2 4.0; it is read as topics.exclude where that is not set; rename it"},
-		{"emit.heartbeats.interval.seconds = 0", "emit.heartbeats.interval.seconds: a heartbeat is written once a second at most; to switch heartbeats off, set emit.heartbeats.enabled = false"},
+		{"emit.heartbeats.interval.seconds = 0", "emit.heartbeats.interval.seconds: a heartbeat is written once a second at most; to switch them off, set emit.heartbeats.enabled = false"},
+		{"emit.checkpoints.interval.seconds = -1", "emit.checkpoints.interval.seconds: checkpoints are written once a second at most; to switch them off, set emit.checkpoints.enabled = false"},
+		{"A->B.emit.checkpoints.enabled = false", "A->B.emit.checkpoints.enabled: MM2 refuses to start its checkpoint connector with false; here no checkpoints are written"},
+		{"B->A.emit.checkpoints.enabled = false", ""},
+		{"emit.offset-syncs.enabled = false", "emit.offset-syncs.enabled: MM2 refuses to start its checkpoint connector with false; here checkpoints are written all the same"},
+		{"sync.group.offsets.enabled = true", ""},
+		{"group.filter.class = com.example.F", "group.filter.class: has no effect. Java classes cannot be loaded."},
+		{"A->B.offset.map.bytes = 2000000", "A->B.offset.map.bytes: is a setting of the whole process and has no effect; write offset.map.bytes"},
 		{"transforms = mask", "transforms: has no effect. Records are not transformed: they pass through as bytes."},
 		{"sync.topic.acls.enabled = false", ""},
 		{"sync.topic.acls.enabled = true", "sync.topic.acls.enabled: has no effect. ACLs are not copied."},
@@ -143,7 +154,7 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	_, warnings := problemsOf(base + "emit.offset-syncs.enabled = false\noffset-syncs.topic.location = target")
-	if len(warnings) != 1 || !strings.HasPrefix(warnings[0], "mm2.properties:6: offset-syncs.topic.location: has no effect with emit.offset-syncs.enabled = false") {
+	if len(warnings) != 2 || !strings.HasPrefix(warnings[1], "mm2.properties:6: offset-syncs.topic.location: has no effect with emit.offset-syncs.enabled = false") {
 		t.Errorf("%q", warnings)
 	}
 }

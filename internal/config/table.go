@@ -14,6 +14,7 @@ var table = slices.Concat(processKeys, flowKeys, internalTopicKeys, groupKeys, w
 var processKeys = []key{
 	{name: "clusters", scopes: process, kind: list, meaning: "Aliases of the clusters. Remote topics carry them in their names.", change: "required"},
 	{name: "memory.bytes", scopes: process, kind: long, def: "67108864", min: 8 << 20, own: true, meaning: "Memory for records on the way between the clusters, for the whole process.", change: "Raise it for many partitions over a link with a long delay; lower it on a small machine."},
+	{name: "offset.map.bytes", scopes: process, kind: long, def: "16777216", min: 1 << 20, own: true, meaning: "Memory for segments of the exact offset maps, for the whole process, beside what every partition needs at least. What does not fit is read from the target again when it is asked for.", change: "Raise it where many groups lag far behind on topics full of transactions, and rounds of checkpoints take long."},
 	{name: "status.address", scopes: process, kind: text, def: "127.0.0.1:8383", own: true, meaning: "Where `/healthz`, `/readyz` and `/metrics` are served over HTTP, as host:port; empty is nowhere. They are not protected: do not open them to strangers.", change: "To let a monitoring system reach them, or to run several processes on one machine."},
 	{name: "config.providers", scopes: process, kind: list, meaning: "Names of the providers that fill in placeholders such as `${env:NAME}`; each needs `config.providers.NAME.class`: EnvVarConfigProvider, FileConfigProvider or DirectoryConfigProvider of `org.apache.kafka.common.config.provider`.", change: "To keep secrets out of the file."},
 	{name: "dedicated.mode.enable.internal.rest", scopes: process, kind: boolean, def: "false", effect: needless, meaning: "Processes need no REST server between them."},
@@ -45,26 +46,26 @@ var flowKeys = []key{
 }
 
 var internalTopicKeys = []key{
-	{name: "emit.offset-syncs.enabled", scopes: flow | bare, kind: boolean, def: "true", meaning: "Write offset syncs, which tie source offsets to target offsets.", change: "false only where no group is ever moved."},
+	{name: "emit.offset-syncs.enabled", scopes: flow | bare, kind: boolean, def: "true", meaning: "Write offset syncs, which tie source offsets to target offsets.", change: "false where neither MM2 nor its clients read them: Tandem translates without them."},
 	{name: "offset-syncs.topic.location", scopes: flow | bare, kind: text, def: "source", oneOf: []string{"source", "target"}, meaning: "The cluster that holds the offset syncs topic.", change: "target where the process may not write into the source."},
 	{name: "offset-syncs.topic.replication.factor", scopes: flow | bare, kind: short, def: "3", min: -1, meaning: "Replication factor of the offset syncs topic.", change: "1 on a single broker."},
 	{name: "offset.lag.max", scopes: flow | bare, kind: long, def: "100", min: 0, meaning: "How many records offsets may drift apart before an offset sync is written; 0 writes one for every record.", change: "Rarely."},
 	{name: "heartbeats.topic.replication.factor", scopes: flow | bare, kind: short, def: "3", min: -1, meaning: "Replication factor of `heartbeats`.", change: "1 on a single broker."},
 }
 
-const groupsAbsent = "Offsets of consumer groups are not translated."
-
+// groupKeys are about consumer groups: checkpoints, group sync, failover.
 var groupKeys = []key{
-	{name: "groups", scopes: flow | bare, kind: regexList, def: ".*", effect: needless, meaning: groupsAbsent},
-	{name: "groups.exclude", scopes: flow | bare, kind: regexList, def: "console-consumer-.*, connect-.*, __.*", effect: needless, meaning: groupsAbsent},
-	{name: "emit.checkpoints.enabled", scopes: flow | bare, kind: boolean, def: "true", effect: absent, off: "false", meaning: groupsAbsent},
-	{name: "emit.checkpoints.interval.seconds", scopes: flow | bare, kind: long, def: "60", min: anyNumber, effect: needless, meaning: groupsAbsent},
-	{name: "sync.group.offsets.enabled", scopes: flow | bare, kind: boolean, def: "false", effect: absent, off: "false", meaning: groupsAbsent},
-	{name: "sync.group.offsets.interval.seconds", scopes: flow | bare, kind: long, def: "60", min: anyNumber, effect: needless, meaning: groupsAbsent},
-	{name: "refresh.groups.enabled", scopes: flow | bare, kind: boolean, def: "true", effect: needless, meaning: groupsAbsent},
-	{name: "refresh.groups.interval.seconds", scopes: flow | bare, kind: long, def: "600", min: anyNumber, effect: needless, meaning: groupsAbsent},
-	{name: "checkpoints.topic.replication.factor", scopes: flow | bare, kind: short, def: "3", min: -1, effect: needless, meaning: groupsAbsent},
-	{name: "group.filter.class", scopes: flow | bare, kind: class, def: mirror + "DefaultGroupFilter", effect: absent, off: mirror + "DefaultGroupFilter", meaning: groupsAbsent},
+	{name: "groups", scopes: flow | bare, kind: regexList, def: ".*", meaning: "Consumer groups whose offsets are translated: each expression must match a whole name. Of them only those count that have offsets on a topic that `topics` accepts.", change: "To look after fewer groups than all."},
+	{name: "groups.exclude", scopes: flow | bare, kind: regexList, def: "console-consumer-.*, connect-.*, __.*", meaning: "Groups to leave out; wins over `groups`.", change: "Repeat the default when adding to it. Take `connect-.*` out where sink connectors must go on after a failover."},
+	{name: "refresh.groups.enabled", scopes: flow | bare, kind: boolean, def: "true", meaning: "Look for new and deleted groups. With false the groups of the start stay those that are looked after.", change: "Rarely."},
+	{name: "refresh.groups.interval.seconds", scopes: flow | bare, kind: long, def: "600", min: anyNumber, meaning: "How often at least; negative is never again. Where checkpoints are 5 seconds or more apart, groups are looked for before each round in any case.", change: "Lower it where checkpoints are less than 5 seconds apart and groups come and go."},
+	{name: "emit.checkpoints.enabled", scopes: flow | bare, kind: boolean, def: "true", meaning: "Translate the offsets of groups and write checkpoints into `A.checkpoints.internal` on B. MM2 refuses false.", change: "false only where no group is ever moved: without checkpoints nothing is known of the groups once the source is lost."},
+	{name: "emit.checkpoints.interval.seconds", scopes: flow | bare, kind: long, def: "60", min: anyNumber, meaning: "How often. After the loss of the source a group reads again what it had read since the last round. Only changes are written; a round asks the source for the offsets of all groups in a few requests.", change: "5, or 1, to read less again after a disaster."},
+	{name: "checkpoints.topic.replication.factor", scopes: flow | bare, kind: short, def: "3", min: -1, meaning: "Replication factor of `A.checkpoints.internal`.", change: "1 on a single broker."},
+	{name: "sync.group.offsets.enabled", scopes: flow | bare, kind: boolean, def: "false", meaning: "Commit the translated offsets on the target too, so that a group that starts there goes on where it was. Groups that have members on the target are never touched. An offset is set back only where the group was reset on the source and has not run on the target since.", change: "true to move groups without `failover`: they only need to be started on the target."},
+	{name: "sync.group.offsets.interval.seconds", scopes: flow | bare, kind: long, def: "60", min: anyNumber, meaning: "How often; negative is never.", change: "Same as the interval of checkpoints."},
+	{name: "failover.tail", scopes: flow | bare, kind: text, def: "halt", oneOf: []string{"halt", "copy"}, own: true, meaning: "After a failover away from a source that was lost, what the source turns out to hold beyond the mirrored end is not copied: halt keeps its partitions halted until `failover back` or `failover undo`; copy appends it late.", change: "copy where records that arrive late, behind what was written on the target meanwhile, do no harm."},
+	{name: "group.filter.class", scopes: flow | bare, kind: class, def: mirror + "DefaultGroupFilter", effect: absent, off: mirror + "DefaultGroupFilter", meaning: "Java classes cannot be loaded."},
 }
 
 // workerKeys belong to the Connect worker of the flows into a cluster. The storage keys may be written bare as well, and
