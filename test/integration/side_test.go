@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"tandem/internal/testkit/realkafka"
 )
@@ -19,12 +20,15 @@ type side struct {
 	*realkafka.Cluster
 	t      *testing.T
 	client *kgo.Client
+	// coordinated is for group requests, which newer versions of the protocol send with topic ids.
+	coordinated *kgo.Client
 }
 
 func on(t *testing.T, c *realkafka.Cluster) side {
 	t.Helper()
 	s := side{Cluster: c, t: t}
 	s.client = s.newClient()
+	s.coordinated = s.newClient(kgo.MaxVersions(kversion.V3_8_0()))
 	return s
 }
 
