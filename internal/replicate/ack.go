@@ -79,6 +79,7 @@ func (p *Pipe) advance(part *partition) {
 		return
 	}
 	part.settle()
+	p.settles(part)
 	part.reached(time.Now())
 	if part.phase == running && part.failure == nil {
 		part.backoff = 0
@@ -103,6 +104,7 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 		}
 	}
 	p.counters.acked(int64(s.records), int64(s.bytes))
+	part.told = s.next
 	p.acked(ack)
 }
 

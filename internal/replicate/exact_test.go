@@ -152,8 +152,10 @@ func TestPipeForgottenProducer(t *testing.T) {
 					t.Errorf("told %q, want %q", told, c.told)
 				}
 				for _, ack := range m.acks[a.Remote] {
-					if run := ack.Runs[0]; int64(run.Up) != int64(run.Down) {
-						t.Fatalf("source %d is at %d", run.Up, run.Down)
+					for _, run := range ack.Runs {
+						if int64(run.Up) != int64(run.Down) {
+							t.Fatalf("source %d is at %d", run.Up, run.Down)
+						}
 					}
 				}
 			})

@@ -52,6 +52,8 @@ type partition struct {
 	from     stream.Upstream // records below are not sent: already there
 	tail     stream.Upstream // the first offset that was not fetched
 	acked    stream.Upstream // everything below is on the target, or not to be copied
+	told     stream.Upstream // up to here acks have told, -1 before the first
+	settling bool            // acked is to be told, see Pipe.settles
 	high     stream.Upstream // high watermark of the source, as last fetched
 	sequence int32           // of the next record to send
 	flushed  int32           // sequence of the first record that is not acknowledged

@@ -107,7 +107,10 @@ type Pipe struct {
 
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
 
-	unsure  map[*partition]unsure
+	unsure    map[*partition]unsure
+	settling  []*partition // their places are to be told
+	settledAt time.Time    // and when
+
 	nextDue time.Time // of those waiting; none if zero
 	armed   bool      // the timer is set to it
 	outages outages
@@ -277,7 +280,7 @@ func (p *Pipe) assign(list []Assignment) {
 		case ok: // another topic of the same name, or another remote topic
 			p.remove(part)
 		}
-		part = &partition{Assignment: a, phase: starting, born: time.Now()}
+		part = &partition{Assignment: a, phase: starting, born: time.Now(), told: -1}
 		p.parts[a.Source] = part
 		fresh = append(fresh, part)
 	}

@@ -82,6 +82,7 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			p.sureAt(part, time.Now().Add(sureAfter))
 		}
 		part.settle()
+		p.settles(part)
 		part.reached(time.Now())
 		if c.err != nil {
 			part.reading = false // the loop has let go of it
@@ -204,6 +205,7 @@ func (p *Pipe) start(r resumed) {
 		part.fromEpoch, part.tailEpoch, part.ackedEpoch = s.Epoch, s.Epoch, s.Epoch
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		part.down = s.Down.after(s.Skip)
+		p.settles(part)
 		p.read(part)
 	}
 }

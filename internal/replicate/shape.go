@@ -49,6 +49,7 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			p.buffers.give(buffer)
 			part.letViewsGo(used, false)
 			part.settle()
+			p.settles(part)
 			continue
 		}
 		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, epoch: part.fromEpoch, newest: newest(out.Raw)}

@@ -98,7 +98,8 @@ type Standing struct {
 	Reason string    // of the last three states
 	Since  time.Time // of the state
 	Behind time.Duration
-	Moves  bool // false while it stands still although the source has more, or nobody knows
+	Newest time.Time // timestamp of the newest record of the batch that was acknowledged last; zero before the first
+	Moves  bool      // false while it stands still although the source has more, or nobody knows
 }
 
 // Lag is the number of offsets of the source that are not yet on the target.
@@ -132,7 +133,7 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 	}
 	s := Standing{
 		Source: part.Source, Remote: part.Remote, Acked: part.acked, End: part.high,
-		State: state, Reason: strings.TrimSpace(reason), Since: part.since,
+		State: state, Reason: strings.TrimSpace(reason), Since: part.since, Newest: part.newest,
 	}
 	if s.Lag() > 0 {
 		s.Behind = now.Sub(part.behindSince())

@@ -1,10 +1,6 @@
 package replicate
 
-import (
-	"time"
-
-	"tandem/internal/stream"
-)
+import "time"
 
 // Partitions that wait: for the time to be tried again, or for the memory that others hold.
 
@@ -34,6 +30,7 @@ func (p *Pipe) due(now time.Time) {
 		}
 	}
 	p.nowSure(now)
+	p.nowSettled(now)
 	p.ask(again...)
 }
 
@@ -45,9 +42,7 @@ const sureAfter = time.Minute
 // although nothing is left to send.
 func (p *Pipe) sureAt(part *partition, at time.Time) {
 	p.unsure[part] = unsure{at, part.asked}
-	if p.nextDue.IsZero() || at.Before(p.nextDue) {
-		p.nextDue, p.armed = at, false
-	}
+	p.dueAt(at)
 }
 
 // unsure is when a partition will be sure of what it passed over, and the question that it had started from.
@@ -66,8 +61,7 @@ func (p *Pipe) nowSure(now time.Time) {
 		default:
 			delete(p.unsure, part)
 			part.unsure = false
-			p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
-				Next: part.acked, NextSequence: part.flushed, LeaderEpoch: part.ackedEpoch.Number(), NextDown: part.down.Offset(), At: now})
+			p.tellPlace(part, now)
 		}
 	}
 }
@@ -76,6 +70,11 @@ func (p *Pipe) nowSure(now time.Time) {
 func (p *Pipe) tryAt(part *partition, at time.Time) {
 	part.retryAt = at
 	p.waiting[part.Source] = part
+	p.dueAt(at)
+}
+
+// dueAt has those that wait looked at by then.
+func (p *Pipe) dueAt(at time.Time) {
 	if p.nextDue.IsZero() || at.Before(p.nextDue) {
 		p.nextDue, p.armed = at, false
 	}

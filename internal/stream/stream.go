@@ -45,6 +45,10 @@ type Run struct {
 }
 
 // Ack says that the target cluster has appended, with acks=all, the records of one record batch.
+//
+// One with Bytes == 0 and no Runs tells of no batch, only of a place: a partition has started there, or has moved on over
+// what needs no copy (transaction markers, aborted data, holes), or what it passed over at its start is certain by now.
+// All other fields are set. It comes within a second or so where nothing else tells, and not more than once for a place.
 type Ack struct {
 	Source Partition
 	Remote Partition
