@@ -26,9 +26,10 @@ type Admin struct {
 	mu      sync.Mutex
 	closed  bool
 	control sarama.Client // brokers and controller; nil until first used
-	reader  *kgo.Client   // ReadAll; nil until first used
+	reader  *kgo.Client   // internal topics, groups, offsets by time; nil until first used
 
-	appends appender
+	coordinators coordinators
+	appends      appender
 }
 
 // errClosed is the answer of an Admin after Close.

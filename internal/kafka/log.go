@@ -4,22 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"time"
+	"math"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"tandem/internal/stream"
 )
 
-// Sizes of a fetch for ReadAll: what is held in memory at a time, before decompression.
+// Sizes of a fetch: what is held in memory at a time, before decompression.
 const (
 	readPartitionBytes = 1 << 20
 	readRequestBytes   = 4 << 20
+	readOneBytes       = 16 << 10 // ReadAt: the batch with the record comes whole, however large it is
 )
+
+// ErrNoRecord says that a log has no record at an offset: compacted away, deleted by retention, not a record but a
+// transaction marker, or not written yet.
+var ErrNoRecord = errors.New("no record at this offset")
 
 // ReadAll hands every record of an internal topic to each: partition by partition in the order of offsets, from the
 // log's beginning to where it ended when the call began; with committed, up to the last stable offset and without the
@@ -28,18 +31,69 @@ const (
 // The fetches are franz-go's although this is the control plane: sarama leaves out record batches that compaction has
 // emptied and does not say so, and a reader that cannot see them cannot tell a log's end from a stretch without records.
 func (a *Admin) ReadAll(ctx context.Context, topic string, committed bool, each func(stream.Record) error) error {
-	cl, err := a.readClient()
+	cl, err := a.requester()
 	if err != nil {
 		return fmt.Errorf("read topic %s: %w", topic, err)
 	}
-	r := &logReader{admin: a, cl: cl, topic: topic, committed: committed, each: each}
+	r := &logReader{admin: a, cl: cl, topic: topic, committed: committed, each: each, maxBytes: readPartitionBytes}
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("read topic %s: %w", topic, err)
 	}
 	return nil
 }
 
-func (a *Admin) readClient() (*kgo.Client, error) {
+// ReadFrom is ReadAll for one partition and from an offset on. It returns the offset to go on from: where the log ended when
+// the call began, or, with an error, the first record that was not handed over. An offset before the log's beginning stands
+// for the beginning. A result below from says that the log is shorter than it was, such as that of a topic made anew.
+func (a *Admin) ReadFrom(ctx context.Context, topic string, partition int32, from int64, committed bool, each func(stream.Record) error) (next int64, err error) {
+	cl, err := a.requester()
+	if err != nil {
+		return from, fmt.Errorf("read %s/%d from %d: %w", topic, partition, from, err)
+	}
+	r := &logReader{
+		admin: a, cl: cl, topic: topic, committed: committed, each: each, maxBytes: readPartitionBytes,
+		only: &span{partition: partition, from: from, to: math.MaxInt64},
+	}
+	err = r.run(ctx)
+	if x := r.only.extent; x != nil {
+		next = min(x.next, x.end) // a batch that reaches over the end has more than was asked for
+	} else {
+		next = from
+	}
+	if err != nil {
+		return next, fmt.Errorf("read %s/%d from %d: %w", topic, partition, from, err)
+	}
+	return next, nil
+}
+
+// ReadAt reads the record at one offset, whether or not its transaction is committed; ErrNoRecord says that there is none,
+// ErrUnknownTopic that there is no such topic.
+func (a *Admin) ReadAt(ctx context.Context, topic string, partition int32, offset int64) (stream.Record, error) {
+	var found *stream.Record
+	cl, err := a.requester()
+	if err == nil {
+		r := &logReader{
+			admin: a, cl: cl, topic: topic, maxBytes: readOneBytes,
+			each: func(r stream.Record) error { found = &r; return nil },
+			only: &span{partition: partition, from: offset, to: offset + 1},
+		}
+		err = r.run(ctx)
+	}
+	if err == nil && (found == nil || found.Offset != offset) {
+		err = ErrNoRecord
+	}
+	if err != nil {
+		return stream.Record{}, fmt.Errorf("read %s/%d at %d: %w", topic, partition, offset, err)
+	}
+	return *found, nil
+}
+
+// groupRequestVersion pins the requests for group offsets: from version 10 on they name topics by id, and an offset of a
+// topic whose id is not known here could be neither read nor written.
+const groupRequestVersion = 9
+
+// requester is the franz-go client of the control plane: it reads internal topics and asks about groups.
+func (a *Admin) requester() (*kgo.Client, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -50,320 +104,14 @@ func (a *Admin) readClient() (*kgo.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, kgo.RequestRetries(3)) // logReader repeats by its own rules
+		versions := kversion.Stable()
+		versions.SetMaxKeyVersion(kmsg.OffsetFetch.Int16(), groupRequestVersion)
+		versions.SetMaxKeyVersion(kmsg.OffsetCommit.Int16(), groupRequestVersion)
+		opts = append(opts, kgo.MaxVersions(versions), kgo.RequestRetries(3)) // callers repeat by their own rules
 		if a.reader, err = kgo.NewClient(opts...); err != nil {
 			a.reader = nil
 			return nil, err
 		}
 	}
 	return a.reader, nil
-}
-
-// logReader is one ReadAll.
-type logReader struct {
-	admin     *Admin
-	cl        *kgo.Client
-	topic     string
-	committed bool
-	each      func(stream.Record) error
-
-	id      [16]byte
-	leaders map[int32]int32   // by partition
-	unread  map[int32]*extent // by partition, those with records still to come
-}
-
-// extent is the stretch of a partition that is still to be read.
-type extent struct {
-	next int64 // first offset to read
-	end  int64 // offset to stop before
-	// quiet counts answers in a row that had no bytes although the broker's log reaches the end.
-	quiet int
-}
-
-func (r *logReader) run(ctx context.Context) error {
-	var network *net.OpError
-	if err := r.lead(ctx); errors.As(err, &network) && network.Op == "dial" {
-		return err // not one broker is there: how long to wait for the cluster is the caller's to decide
-	}
-	if err := r.retry(ctx, r.prepare); err != nil {
-		return err
-	}
-	for len(r.unread) > 0 {
-		if err := r.retry(ctx, r.round); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// eachError marks an error of the caller's function: never a reason to try again.
-type eachError struct{ error }
-
-func (e eachError) Unwrap() error { return e.error }
-
-// retry repeats step while it fails in ways that pass (elections, brokers that are away) and request.timeout.ms is not
-// over since it last worked.
-func (r *logReader) retry(ctx context.Context, step func(context.Context) error) error {
-	deadline := time.Now().Add(r.admin.client.requestTimeout)
-	for n := 1; ; n++ {
-		err := step(ctx)
-		if err == nil {
-			return nil
-		}
-		if own, ok := errors.AsType[eachError](err); ok {
-			return own.error
-		}
-		kind := Classify(err)
-		if ctx.Err() != nil || kind != Retriable && kind != Unreachable && kind != UnknownTopic || errors.Is(err, ErrUnknownTopic) {
-			return err
-		}
-		pause := r.admin.client.backoff(n)
-		if time.Now().Add(pause).After(deadline) {
-			return err
-		}
-		if wait(ctx, pause) != nil {
-			return err // the reason says more than that time was up
-		}
-		if r.unread != nil { // leaders may have moved; when this fails too, the step will say so
-			if err := r.lead(ctx); Classify(err) == UnknownTopic {
-				return err
-			}
-		}
-	}
-}
-
-// prepare finds the leaders and the first and last offsets of all partitions.
-func (r *logReader) prepare(ctx context.Context) error {
-	if err := r.lead(ctx); err != nil {
-		return err
-	}
-	const earliest, latest = -2, -1
-	first, err := r.offsets(ctx, earliest)
-	if err != nil {
-		return err
-	}
-	end, err := r.offsets(ctx, latest)
-	if err != nil {
-		return err
-	}
-	r.unread = make(map[int32]*extent)
-	for p := range r.leaders {
-		if first[p] < end[p] {
-			r.unread[p] = &extent{next: first[p], end: end[p]}
-		}
-	}
-	return nil
-}
-
-// lead asks for the leaders of all partitions.
-func (r *logReader) lead(ctx context.Context) error {
-	req := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(r.topic)
-	req.Topics = append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, r.cl)
-	if err != nil {
-		return err
-	}
-	if len(resp.Topics) != 1 {
-		return kerr.UnknownServerError
-	}
-	answer := resp.Topics[0]
-	if answer.ErrorCode == kerr.UnknownTopicOrPartition.Code {
-		return ErrUnknownTopic
-	}
-	if err := brokerError(answer.ErrorCode, nil); err != nil {
-		return err
-	}
-	if r.unread != nil && r.id != answer.TopicID {
-		return fmt.Errorf("deleted and made anew meanwhile: %w", brokerError(kerr.UnknownTopicID.Code, nil))
-	}
-	r.id, r.leaders = answer.TopicID, make(map[int32]int32, len(answer.Partitions))
-	for _, p := range answer.Partitions {
-		if p.Leader < 0 {
-			return brokerError(kerr.LeaderNotAvailable.Code, nil)
-		}
-		r.leaders[p.Partition] = p.Leader
-	}
-	return nil
-}
-
-// offsets asks for the earliest or latest offset of every partition.
-func (r *logReader) offsets(ctx context.Context, at int64) (map[int32]int64, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	req.IsolationLevel = r.isolation()
-	t := kmsg.NewListOffsetsRequestTopic()
-	t.Topic = r.topic
-	for p := range r.leaders {
-		part := kmsg.NewListOffsetsRequestTopicPartition()
-		part.Partition = p
-		part.Timestamp = at
-		t.Partitions = append(t.Partitions, part)
-	}
-	req.Topics = append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, r.cl)
-	if err != nil {
-		return nil, err
-	}
-	offsets := make(map[int32]int64)
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := brokerError(p.ErrorCode, nil); err != nil {
-				return nil, fmt.Errorf("list offsets of partition %d: %w", p.Partition, err)
-			}
-			offsets[p.Partition] = p.Offset
-		}
-	}
-	if len(offsets) != len(r.leaders) {
-		return nil, brokerError(kerr.LeaderNotAvailable.Code, nil)
-	}
-	return offsets, nil
-}
-
-func (r *logReader) isolation() int8 {
-	if r.committed {
-		return 1
-	}
-	return 0
-}
-
-// round fetches once from every broker that leads an unread partition.
-func (r *logReader) round(ctx context.Context) error {
-	byLeader := make(map[int32][]int32)
-	for p := range r.unread {
-		byLeader[r.leaders[p]] = append(byLeader[r.leaders[p]], p)
-	}
-	for leader, partitions := range byLeader {
-		slices.Sort(partitions)
-		if err := r.fetch(ctx, leader, partitions); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fetch reads the next stretch of some partitions from their leader. A broker fills its answer up to the request's bound
-// and always gives at least one batch of the first partition that has any; so where no partition got a byte, none has any.
-func (r *logReader) fetch(ctx context.Context, leader int32, partitions []int32) error {
-	kresp, err := r.cl.Broker(int(leader)).Request(ctx, r.fetchRequest(partitions))
-	if err != nil {
-		return fmt.Errorf("fetch from broker %d: %w", leader, err)
-	}
-	resp := kresp.(*kmsg.FetchResponse)
-	if err := brokerError(resp.ErrorCode, nil); err != nil {
-		return fmt.Errorf("fetch from broker %d: %w", leader, err)
-	}
-	var answers []*kmsg.FetchResponseTopicPartition
-	var bytes int
-	for i := range resp.Topics {
-		for j := range resp.Topics[i].Partitions {
-			p := &resp.Topics[i].Partitions[j]
-			answers = append(answers, p)
-			bytes += len(p.RecordBatches)
-		}
-	}
-	for _, p := range answers {
-		if err := r.take(ctx, p, bytes == 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *logReader) fetchRequest(partitions []int32) *kmsg.FetchRequest {
-	req := kmsg.NewPtrFetchRequest()
-	req.ReplicaID = -1
-	req.MaxBytes = readRequestBytes
-	req.IsolationLevel = r.isolation()
-	req.SessionEpoch = -1 // no fetch session: every request says all it wants
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = r.topic, r.id // older versions use the name, newer ones the id
-	for _, number := range partitions {
-		x := r.unread[number]
-		p := kmsg.NewFetchRequestTopicPartition()
-		p.Partition = number
-		p.CurrentLeaderEpoch = -1
-		p.FetchOffset = x.next
-		p.LogStartOffset = -1
-		p.PartitionMaxBytes = readPartitionBytes
-		t.Partitions = append(t.Partitions, p)
-		if x.quiet > 0 { // it was asked in vain: now let the broker wait for bytes
-			req.MinBytes, req.MaxWaitMillis = 1, 500
-		}
-	}
-	req.Topics = append(req.Topics, t)
-	return req
-}
-
-// take hands over the records of one partition's answer and moves its extent; silent says that the whole answer had no
-// bytes.
-func (r *logReader) take(ctx context.Context, p *kmsg.FetchResponseTopicPartition, silent bool) error {
-	x := r.unread[p.Partition]
-	if x == nil {
-		return nil
-	}
-	if p.ErrorCode == kerr.OffsetOutOfRange.Code {
-		return r.catchUp(ctx, p.Partition, x)
-	}
-	if err := brokerError(p.ErrorCode, nil); err != nil {
-		return fmt.Errorf("fetch partition %d at %d: %w", p.Partition, x.next, err)
-	}
-	opts := kgo.ProcessFetchPartitionOpts{Offset: x.next, Topic: r.topic, Partition: p.Partition}
-	if r.committed {
-		opts.IsolationLevel = kgo.ReadCommitted()
-	}
-	records, next := kgo.ProcessFetchPartition(opts, p, kgo.DefaultDecompressor(), nil)
-	if records.Err != nil {
-		return fmt.Errorf("decode partition %d at %d: %w", p.Partition, x.next, records.Err)
-	}
-	for _, rec := range records.Records {
-		if rec.Offset >= x.end {
-			break
-		}
-		x.next = rec.Offset + 1 // a later error must not hand it over again
-		err := r.each(stream.Record{Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Value: rec.Value, Timestamp: rec.Timestamp})
-		if err != nil {
-			return eachError{err}
-		}
-	}
-	switch {
-	case next > x.next:
-		x.next, x.quiet = next, 0 // over markers, emptied batches and aborted records too
-	case silent && r.reach(p) >= x.end:
-		// Nothing is stored from here to the end: compaction or a lost leader took it. Asked twice, the second time with
-		// a wait, so that an answer that was empty for want of time is not taken for an empty log.
-		if x.quiet++; x.quiet > 1 {
-			x.next = x.end
-		}
-	case silent:
-		// A new leader learns the high watermark from its followers; until then it shows less than there is.
-		return fmt.Errorf("fetch partition %d at %d: %w", p.Partition, x.next, brokerError(kerr.OffsetNotAvailable.Code, nil))
-	}
-	if x.next >= x.end {
-		delete(r.unread, p.Partition)
-	}
-	return nil
-}
-
-// reach is the offset up to which the broker shows its log to us.
-func (r *logReader) reach(p *kmsg.FetchResponseTopicPartition) int64 {
-	if r.committed {
-		return p.LastStableOffset
-	}
-	return p.HighWatermark
-}
-
-// catchUp goes on after retention deleted records that were still to be read, or an unclean election took the log's end.
-func (r *logReader) catchUp(ctx context.Context, partition int32, x *extent) error {
-	first, err := r.offsets(ctx, -2)
-	if err != nil {
-		return err
-	}
-	if now := first[partition]; now > x.next && now < x.end {
-		x.next = now
-	} else {
-		delete(r.unread, partition) // all that was to be read is gone
-	}
-	return nil
 }

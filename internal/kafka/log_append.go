@@ -18,8 +18,11 @@ const appendChunk = 1000
 
 // Append writes records to the partitions they name, in order within each, and returns when all are acknowledged by all
 // in-sync replicas. A zero timestamp is set to now, a nil value is a tombstone. Records are sent at most once each unless
-// the principal may not use idempotent producers. After an error, or when ctx ends first, any of the records may have been
-// written; their keys and values must not be changed then, since they may still be on their way.
+// the principal may not use idempotent producers. When it returns nil, Offset of each record says where it stands; -1 where
+// the broker recognised a repetition so old that it did not know its place any more.
+//
+// After an error, or when ctx ends first, any of the records may have been written, and no Offset is set; their keys and
+// values must not be changed then, since they may still be on their way.
 func (a *Admin) Append(ctx context.Context, topic string, records []stream.Record) error {
 	messages := make([]*sarama.ProducerMessage, len(records))
 	for i, r := range records {
@@ -39,11 +42,14 @@ func (a *Admin) Append(ctx context.Context, topic string, records []stream.Recor
 	if err != nil {
 		return fmt.Errorf("append %d records to topic %s: %w", len(records), topic, err)
 	}
+	for i, m := range messages {
+		records[i].Offset = m.Offset
+	}
 	return nil
 }
 
 func message(topic string, r stream.Record) *sarama.ProducerMessage {
-	m := &sarama.ProducerMessage{Topic: topic, Partition: r.Partition, Timestamp: r.Timestamp}
+	m := &sarama.ProducerMessage{Topic: topic, Partition: r.Partition, Timestamp: r.Timestamp, Offset: -1}
 	if r.Key != nil {
 		m.Key = sarama.ByteEncoder(r.Key)
 	}

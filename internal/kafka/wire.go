@@ -93,47 +93,6 @@ func (p places) at(topic string, add func()) int {
 	return i
 }
 
-// Offsets asks for an offset of each partition: the earliest, the latest, or the first at or after a time (milliseconds).
-// Partitions that could not be answered are in the second map, by reason.
-func (w *Wire) Offsets(ctx context.Context, partitions []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	topics := make(places)
-	for _, p := range partitions {
-		i := topics.at(p.Topic, func() {
-			t := kmsg.NewListOffsetsRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
-		})
-		part := kmsg.NewListOffsetsRequestTopicPartition()
-		part.Partition = p.Number
-		part.Timestamp = at
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
-	}
-	offsets, failed := make(map[stream.Partition]int64), make(map[stream.Partition]error)
-	for _, shard := range w.client.RequestSharded(ctx, req) {
-		if shard.Err != nil { // one broker that is away, or a partition without a leader: the others have their answers
-			for _, t := range shard.Req.(*kmsg.ListOffsetsRequest).Topics {
-				for _, p := range t.Partitions {
-					failed[stream.Partition{Topic: t.Topic, Number: p.Partition}] = fmt.Errorf("list offsets: %w", shardError(shard.Err))
-				}
-			}
-			continue
-		}
-		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
-			for _, p := range t.Partitions {
-				key := stream.Partition{Topic: t.Topic, Number: p.Partition}
-				if err := brokerError(p.ErrorCode, nil); err != nil {
-					failed[key] = err
-					continue
-				}
-				offsets[key] = p.Offset
-			}
-		}
-	}
-	return offsets, failed, nil
-}
-
 // InitProducerID asks for a new idempotent producer id.
 func (w *Wire) InitProducerID(ctx context.Context) (int64, int16, error) {
 	req := kmsg.NewPtrInitProducerIDRequest()
@@ -152,7 +111,7 @@ func (w *Wire) InitProducerID(ctx context.Context) (int64, int16, error) {
 // A partition that knows nothing of the id is in neither map; brokers older than 2.8 cannot be asked, and so know
 // nothing.
 func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
-	if supported, err := w.supports(ctx, kmsg.DescribeProducers); err != nil || !supported {
+	if supported, err := supports(ctx, w.client, kmsg.DescribeProducers); err != nil || !supported {
 		return nil, nil, err
 	}
 	req := kmsg.NewPtrDescribeProducersRequest()
@@ -197,7 +156,7 @@ func (w *Wire) ProducerStates(ctx context.Context, id int64, partitions []stream
 // epoch known there that is not above the one asked for, and the first offset after it. An epoch of -1 in the
 // answer means that nothing is known of such an epoch. Brokers that cannot be asked know nothing of any.
 func (w *Wire) EpochEnds(ctx context.Context, epochs map[stream.Partition]int32) (map[stream.Partition]stream.EpochEnd, map[stream.Partition]error, error) {
-	if supported, err := w.supports(ctx, kmsg.OffsetForLeaderEpoch); err != nil || !supported {
+	if supported, err := supports(ctx, w.client, kmsg.OffsetForLeaderEpoch); err != nil || !supported {
 		return nil, nil, err
 	}
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
@@ -274,9 +233,9 @@ func (w *Wire) Read(ctx context.Context, p stream.Partition, offset int64, maxBy
 	return stream.Fetched{}, fmt.Errorf("read %s: %w", p, &stream.BrokerError{Code: stream.CodeLeaderNotAvailable, Name: "LEADER_NOT_AVAILABLE"})
 }
 
-// supports asks whether the cluster knows a request.
-func (w *Wire) supports(ctx context.Context, key kmsg.Key) (bool, error) {
-	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, w.client)
+// supports asks a broker, or any one of a cluster, whether it knows a request.
+func supports(ctx context.Context, to kmsg.Requestor, key kmsg.Key) (bool, error) {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, to)
 	if err != nil {
 		return false, fmt.Errorf("read api versions: %w", err)
 	}

@@ -109,6 +109,8 @@ const (
 	CodeRecordListTooLarge      Code = 18
 	CodeNotEnoughReplicas       Code = 19
 	CodeNotEnoughAfterAppend    Code = 20
+	CodeIllegalGeneration       Code = 22
+	CodeUnknownMemberID         Code = 25
 	CodeTopicAuthorization      Code = 29
 	CodeClusterAuthorization    Code = 31
 	CodeInvalidTimestamp        Code = 32
@@ -118,13 +120,16 @@ const (
 	CodeInvalidProducerEpoch    Code = 47
 	CodeKafkaStorageError       Code = 56
 	CodeUnknownProducerID       Code = 59
+	CodeGroupIDNotFound         Code = 69
 	CodeFencedLeaderEpoch       Code = 74
 	CodeUnknownLeaderEpoch      Code = 75
 	CodeOffsetNotAvailable      Code = 78
+	CodeGroupSubscribedToTopic  Code = 86
 	CodeInvalidRecord           Code = 87
 	CodeThrottlingQuota         Code = 89
 	CodeUnknownTopicID          Code = 100
 	CodeInconsistentTopicID     Code = 103
+	CodeStaleMemberEpoch        Code = 113
 )
 
 // CodeOf is the protocol error code inside err, and whether there is one.
