@@ -17,6 +17,11 @@ import (
 //	                  INT64       producer id
 //	                  INT16       producer epoch
 //
+//	origin     key    INT8   1    version
+//	                  INT8   'O'  kind
+//	                  INT64       a producer id that the flow has, or had
+//	           value  INT8   1    version
+//
 //	anchor     key    INT8   1    version
 //	                  INT8   'A'  kind
 //	                  STRING      remote topic
@@ -28,11 +33,14 @@ import (
 //	                  INT64       next target offset, -1 when unknown
 //	                  INT32       leader epoch at the source, -1 when unknown
 const (
-	version      = 1
-	kindProducer = 'P'
-	kindAnchor   = 'A'
+	version      = stream.TandemVersion
+	kindProducer = stream.KindProducer
+	kindOrigin   = stream.KindOrigin
+	kindAnchor   = stream.KindAnchor
 
 	producerValueLen = 1 + 8 + 2
+	originKeyLen     = 2 + 8
+	originValueLen   = 1
 	anchorValueLen   = 1 + 16 + 8 + 4 + 8 + 4
 )
 
@@ -61,6 +69,10 @@ func encodeProducer(p Producer) stream.Record {
 	value := binary.BigEndian.AppendUint64([]byte{version}, uint64(p.ID))
 	value = binary.BigEndian.AppendUint16(value, uint16(p.Epoch))
 	return stream.Record{Key: []byte{version, kindProducer}, Value: value}
+}
+
+func encodeOrigin(id int64) stream.Record {
+	return stream.Record{Key: binary.BigEndian.AppendUint64([]byte{version, kindOrigin}, uint64(id)), Value: []byte{version}}
 }
 
 func encodeAnchor(remote stream.Partition, a Anchor) stream.Record {
@@ -99,6 +111,14 @@ func decodeProducer(r stream.Record) (Producer, error) {
 		ID:    int64(binary.BigEndian.Uint64(r.Value[1:])),
 		Epoch: int16(binary.BigEndian.Uint16(r.Value[9:])),
 	}, nil
+}
+
+// decodeOriginKey reads a key whose kind is known to be that of an origin.
+func decodeOriginKey(key []byte) (int64, error) {
+	if len(key) != originKeyLen {
+		return 0, fmt.Errorf("key: %w", errLength)
+	}
+	return int64(binary.BigEndian.Uint64(key[2:])), nil
 }
 
 // decodeAnchorKey reads a key whose kind is known to be that of an anchor.

@@ -35,6 +35,7 @@ func TestAnchorBytes(t *testing.T) {
 		key, value string
 	}{
 		{"a producer", encodeProducer(Producer{ID: 4001, Epoch: 2}), "01 50", "01 0000000000000fa1 0002"},
+		{"an origin", encodeOrigin(4001), "01 4f 0000000000000fa1", "01"},
 		{"an anchor", encodeAnchor(remote, anchor), "01 41 000e 7072696d6172792e6f7264657273 00000003",
 			"01 aa0000000000000000000000000000bb 00000000000003e8 0000004d 00000000000003de 00000005"},
 		{"what is not known", encodeAnchor(part("t", 0), Anchor{NextDown: -1, LeaderEpoch: -1}), "01 41 0001 74 00000000",
@@ -59,14 +60,23 @@ func TestLoadAnchors(t *testing.T) {
 		story    string
 		records  []stream.Record
 		producer *Producer
+		origins  []int64
 		anchors  map[stream.Partition]Anchor
 		bad      error
 	}{
 		{story: "an empty topic"},
-		{story: "the last of each key counts", producer: &Producer{ID: 4001, Epoch: 2}, anchors: map[stream.Partition]Anchor{remote: anchor},
+		{story: "the last of each key counts", producer: &Producer{ID: 4001, Epoch: 2}, origins: []int64{1, 4001}, anchors: map[stream.Partition]Anchor{remote: anchor},
 			records: []stream.Record{encodeProducer(Producer{ID: 1}), encodeAnchor(remote, older), producer, encodeAnchor(remote, anchor)}},
-		{story: "tombstones take back", records: []stream.Record{producer, encodeAnchor(remote, anchor),
+		{story: "tombstones take back", origins: []int64{4001}, records: []stream.Record{producer, encodeAnchor(remote, anchor),
 			{Key: producer.Key}, {Key: encodeAnchor(remote, anchor).Key}}},
+		{story: "every id that was ever noted is an origin", producer: &Producer{ID: 4001, Epoch: 2}, origins: []int64{-1 << 40, 7, 4001}, records: []stream.Record{
+			encodeOrigin(7), encodeOrigin(9), encodeOrigin(-1 << 40), producer, {Key: encodeOrigin(9).Key}}},
+		{story: "an origin of a newer version", bad: errVersion, records: []stream.Record{
+			with(encodeOrigin(7), func(r *stream.Record) { r.Value = []byte{version + 1, 5} })}},
+		{story: "an origin with more to it", bad: errLength, records: []stream.Record{
+			with(encodeOrigin(7), func(r *stream.Record) { r.Value = append(r.Value, 5) })}},
+		{story: "an origin's key cut off", bad: errLength, records: []stream.Record{
+			with(encodeOrigin(7), func(r *stream.Record) { r.Key = r.Key[:9] })}},
 		{story: "records of other kinds are passed over", records: []stream.Record{
 			{Key: []byte{version, 'M', 1, 2}, Value: []byte{9}}, {Key: nil, Value: []byte{1}}, {Key: []byte{version}}}},
 		{story: "a key of a newer version", bad: errVersion, records: []stream.Record{
@@ -105,6 +115,9 @@ func TestLoadAnchors(t *testing.T) {
 			if (got.Producer == nil) != (c.producer == nil) || got.Producer != nil && *got.Producer != *c.producer {
 				t.Errorf("producer %v, want %v", got.Producer, c.producer)
 			}
+			if !slices.Equal(got.Origins, c.origins) {
+				t.Errorf("origins %v, want %v", got.Origins, c.origins)
+			}
 			if !maps.Equal(got.Partitions, c.anchors) {
 				t.Errorf("anchors %v, want %v", got.Partitions, c.anchors)
 			}
@@ -121,7 +134,7 @@ func TestAnchorStoreWritesWhatChanged(t *testing.T) {
 	store.Set(part("primary.orders", 0), anchor)
 	store.SetProducer(Producer{ID: 4001})
 	check(t, store.Flush(ctx))
-	if kinds := kinds(log); kinds != "P A0 A1" {
+	if kinds := kinds(log); kinds != "O P A0 A1" {
 		t.Fatalf("wrote %s; the producer comes first", kinds)
 	}
 
@@ -148,7 +161,7 @@ func TestAnchorStoreWritesWhatChanged(t *testing.T) {
 	}
 	check(t, store.Flush(ctx))
 	check(t, store.Flush(ctx))
-	if kinds := kinds(log); kinds != "P A0 A1 A1" {
+	if kinds := kinds(log); kinds != "O P A0 A1 A1" {
 		t.Errorf("wrote %s", kinds)
 	}
 }
@@ -178,6 +191,44 @@ func FuzzProducer(f *testing.F) {
 			return
 		}
 		if r := encodeProducer(p); !bytes.Equal(r.Key, key) || !bytes.Equal(r.Value, value) {
+			t.Errorf("%x %x became %x %x", key, value, r.Key, r.Value)
+		}
+	})
+}
+
+// TestOriginsOutliveTheirProducer: each id that a flow writes with is noted before it, those of older versions included.
+func TestOriginsOutliveTheirProducer(t *testing.T) {
+	log := newFakeLog()
+	log.put(anchors, encodeProducer(Producer{ID: 1})) // by a version that noted no origins
+	store := NewAnchorStore(log, anchors, flow)
+	_, err := store.Load(ctx)
+	check(t, err)
+	store.SetProducer(Producer{ID: 2})
+	check(t, store.Flush(ctx))
+	check(t, store.Flush(ctx))
+	if kinds := kinds(log); kinds != "P O O P" {
+		t.Errorf("wrote %s", kinds)
+	}
+	log.topics[anchors] = log.topics[anchors][1:] // compacted
+	found, err := NewAnchorStore(log, anchors, flow).Load(ctx)
+	check(t, err)
+	if !slices.Equal(found.Origins, []int64{1, 2}) || found.Producer.ID != 2 {
+		t.Errorf("found %+v", found)
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	r := encodeOrigin(4001)
+	f.Add(r.Key, r.Value)
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if kind, err := kindOf(key); err != nil || kind != kindOrigin {
+			return
+		}
+		id, err := decodeOriginKey(key)
+		if err != nil || checkValue(value, originValueLen) != nil {
+			return
+		}
+		if r := encodeOrigin(id); !bytes.Equal(r.Key, key) || !bytes.Equal(r.Value, value) {
 			t.Errorf("%x %x became %x %x", key, value, r.Key, r.Value)
 		}
 	})

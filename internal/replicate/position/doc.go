@@ -4,7 +4,8 @@
 // record, in the bytes that Kafka Connect writes. Tandem starts where MM2 stopped, keeps the topic up to date, and so
 // MM2 can start where Tandem stopped. A [Store] reads and writes it.
 //
-// The second is Tandem's, mm2-tandem.A.internal: the flow's producer id and, for each remote partition, an [Anchor] that
+// The second is Tandem's, mm2-tandem.A.internal: the flow's producer id, every id that it ever had (its origins, by which
+// others know what it has written) and, for each remote partition, an [Anchor] that
 // ties a source offset to a sequence number and a target offset. An [AnchorStore] reads and writes it. Records of other
 // kinds share the topic and are passed over.
 //
