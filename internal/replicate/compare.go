@@ -34,14 +34,14 @@ type comparison struct {
 	next    stream.Upstream // the first source record that the target does not have
 	matched int64           // records that both have
 	extra   int64           // records of the target that the source does not have there
-	holes   bool            // offsets are missing in the source, so such records may be what compaction took
 	partial bool            // offsets are missing in the target: some that were copied may count as not copied
 	foreign *writer         // the first batch that is not ours
 }
 
 // compare goes through both in order: each source record is looked for in what is left of the target's range. The first
-// that is not there is the next to send.
-func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstream, down, end stream.Downstream) (comparison, error) {
+// that is not there is the next to send. at says the sequence of the record at down; where others write to the remote
+// partition, the range is of our records alone, numbered from down on.
+func (r *Resumption) compare(ctx context.Context, a Assignment, at Start, down, end stream.Downstream) (comparison, error) {
 	var c comparison
 	first, err := r.offset(ctx, r.Remote, a.Remote, stream.Earliest)
 	if err != nil {
@@ -59,17 +59,23 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstre
 	if err != nil {
 		return c, err
 	}
-	if readable < int64(end) {
-		return c, fmt.Errorf("wait for the replicas of %s: records can be read up to offset %d, and reach up to %d", a.Remote, readable-1, end-1)
+	next := at.Next
+	target := &cursor{from: r.ReadRemote, partition: a.Remote, shaper: batch.NewShaper()}
+	from := int64(down)
+	if r.SharedRemote {
+		target.at, target.end = max(from, first), readable
+		target.ours = r.numbered(at, down, end)
+	} else {
+		if readable < int64(end) {
+			return c, notYet(a.Remote, readable, int64(end))
+		}
+		from = min(max(int64(down), first), int64(end))
+		target.at, target.end, target.saw = from, int64(end), r.watch(&c.foreign)
 	}
-	from := min(max(int64(down), first), int64(end))
 	c.partial = from > int64(down)
 	// Of the records that the target no longer has, each had an offset of its own in the source.
-	begin := int64(at) + from - int64(down)
-	c.holes = earliest > begin
-	shaper := batch.NewShaper()
-	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: max(begin, earliest), end: latest, shaper: shaper}
-	target := &cursor{from: r.ReadRemote, partition: a.Remote, at: from, end: int64(end), shaper: batch.NewShaper(), saw: r.watch(&c.foreign)}
+	begin := max(int64(next)+from-int64(down), earliest)
+	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: begin, end: latest, shaper: batch.NewShaper(), origins: r.Origins}
 	expected, stands := source.at, from
 	find := func(digest uint64) (found bool, err error) {
 		for {
@@ -102,7 +108,6 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstre
 			expected = m.offset
 			break
 		}
-		c.holes = c.holes || m.offset != expected
 		expected = m.offset + 1
 	}
 	for more := true; more; { // what the source has nothing left to hold against
@@ -115,12 +120,20 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at stream.Upstre
 			stands = m.offset + 1
 		}
 	}
+	if n := target.ours; n != nil && n.reach < int64(end) && first <= int64(down) {
+		return c, notYet(a.Remote, readable, int64(end))
+	}
 	c.partial = c.partial || stands < int64(end)
 	c.next = stream.Upstream(expected)
 	if c.partial && c.foreign == nil { // each record that was copied had an offset of its own
-		c.next = max(c.next, at+stream.Upstream(end-down))
+		c.next = max(c.next, next+stream.Upstream(end-down))
 	}
 	return c, nil
+}
+
+// notYet is the error of records that the target's leader has, and its followers not yet.
+func notYet(remote stream.Partition, readable, end int64) error {
+	return fmt.Errorf("wait for the replicas of %s: records can be read up to offset %d, and reach up to %d", remote, readable-1, end-1)
 }
 
 // located is where the target's last records were found in the source.
@@ -169,7 +182,7 @@ func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upst
 		return none, err
 	}
 	l := newLocator(tail)
-	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: max(earliest, int64(lower)-tailRecords), end: latest, shaper: shaper}
+	source := &cursor{from: r.ReadSource, partition: a.Source, committed: r.Committed, at: max(earliest, int64(lower)-tailRecords), end: latest, shaper: shaper, origins: r.Origins}
 	for beyond := int64(0); beyond <= min(int64(end), locateAtMost); {
 		m, ok, err := source.next(ctx)
 		if err != nil {

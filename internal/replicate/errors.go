@@ -78,6 +78,9 @@ func onFetch(err error) fetchRemedy {
 	if errors.Is(err, errNewEpoch) {
 		return outOfRange
 	}
+	if errors.Is(err, errOrigin) {
+		return follow // the answer may come any moment
+	}
 	code, ok := stream.CodeOf(err)
 	if !ok {
 		return denied // what came cannot be read: the broker's disk, or the way from it

@@ -62,6 +62,10 @@ func (r *Resumption) check(ctx context.Context, questions []Question, helds map[
 
 // exact makes one place exact.
 func (r *Resumption) exact(ctx context.Context, q Question, start Start, h held, fresh bool) (at Start, moved bool, err error) {
+	if fresh && r.SharedRemote { // what it holds is not of the source
+		start.Down = BaseOf(h.end)
+		return start, true, nil
+	}
 	if fresh {
 		// MM2 may have been killed before it noted anything. Records of ours beyond the end that was told are found to be ours
 		// when they show.
@@ -81,6 +85,8 @@ func (r *Resumption) exact(ctx context.Context, q Question, start Start, h held,
 		return r.takeOver(ctx, q, start, lower, h.end)
 	case !at.Down.known():
 		return r.unchecked(ctx, q, start, h)
+	case h.state == nil && r.SharedRemote:
+		return r.uncountedAmongOthers(ctx, q, at, lower, ahead, h.end)
 	case h.state == nil:
 		return r.uncounted(ctx, q, at, lower, ahead, h.end)
 	}
@@ -101,6 +107,9 @@ func (r *Resumption) unchecked(ctx context.Context, q Question, at Start, h held
 		return at, false, nil
 	}
 	down := h.end - stream.Downstream(at.Skip)
+	if r.SharedRemote {
+		return r.passed(ctx, q, at, 0, stream.Downstream(at.Skip))
+	}
 	if down < 0 {
 		return at, false, fmt.Errorf("wait for the replicas of %s: %d records can be read of %d and more", q.Remote, h.end, at.Skip)
 	}
@@ -119,7 +128,7 @@ func (r *Resumption) counted(ctx context.Context, q Question, at Start, lower st
 		}
 		tellGone(r.Report, r.Flow, q.Assignment, down, end, at.Next)
 		return at, true, nil
-	case end > expected:
+	case end > expected && !r.SharedRemote:
 		return r.beyond(ctx, q, at, lower, ahead, end)
 	case q.Holes && at.Skip > 0:
 		return r.passed(ctx, q, at, down, expected)
@@ -129,7 +138,7 @@ func (r *Resumption) counted(ctx context.Context, q Question, at Start, lower st
 
 // passed finds the place behind at.Skip records by comparing them: the source has holes among them.
 func (r *Resumption) passed(ctx context.Context, q Question, at Start, down, end stream.Downstream) (Start, bool, error) {
-	c, err := r.compare(ctx, q.Assignment, at.Next, down, end)
+	c, err := r.compare(ctx, q.Assignment, at, down, end)
 	if err != nil {
 		return at, false, err
 	}
@@ -156,7 +165,7 @@ func (r *Resumption) uncounted(ctx context.Context, q Question, at Start, lower 
 		at.Sequence, at.Down = following(at.Sequence, more), BaseOf(end)
 		return r.takeOver(ctx, q, at, lower, end)
 	}
-	c, err := r.compare(ctx, q.Assignment, at.Next, down, end)
+	c, err := r.compare(ctx, q.Assignment, at, down, end)
 	if err != nil {
 		return at, false, err
 	}

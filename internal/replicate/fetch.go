@@ -48,6 +48,7 @@ type fetcher struct {
 	session Session
 	budget  *Budget
 	sizes   FetchSizes
+	origins *Origins // may be nil
 	out     chan<- fetchAnswer
 	starved chan<- struct{} // told while there is no memory for an answer
 
@@ -73,9 +74,9 @@ type fetchAnswer struct {
 	err    error // of the request as a whole
 }
 
-func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
+func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, origins *Origins, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
 	return &fetcher{
-		broker: broker, session: session, budget: budget, sizes: sizes, out: out, starved: starved,
+		broker: broker, session: session, budget: budget, sizes: sizes, origins: origins, out: out, starved: starved,
 		pending:  make(chan struct{}, 1),
 		readings: make(map[stream.Partition]*reading),
 		held:     make(map[stream.Partition]bool),
@@ -199,7 +200,7 @@ func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 		f.budget.add(-reserved)
 		return fetchAnswer{}, err
 	}
-	return f.frame(fetched, reserved), nil
+	return f.frame(ctx, fetched, reserved), nil
 }
 
 // starve says that there is no memory for an answer: see Pipe.relieve.
@@ -211,10 +212,10 @@ func (f *fetcher) starve() {
 }
 
 // frame turns an answer into chunks, moves the readings on, and settles the reservation.
-func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
+func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved int64) fetchAnswer {
 	memory := &lease{budget: f.budget}
 	memory.refs.Store(1) // ours, until all chunks are counted
-	answer := fetchAnswer{from: f}
+	answer, origins := fetchAnswer{from: f}, f.origins.answer()
 	for _, part := range fetched {
 		r, ok := f.readings[part.Partition]
 		if !ok {
@@ -227,7 +228,7 @@ func (f *fetcher) frame(fetched []stream.Fetched, reserved int64) fetchAnswer {
 			c.err = &diverged{end: *part.Diverged}
 		}
 		if c.err == nil {
-			c.views, c.next, c.epoch, c.err = route(part, r.place.Offset, c.epoch)
+			c.views, c.next, c.epoch, c.err = route(ctx, part, r.place.Offset, c.epoch, origins)
 		}
 		for _, v := range c.views {
 			c.bytes += int64(len(v.Bytes()))

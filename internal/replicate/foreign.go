@@ -9,7 +9,7 @@ import (
 	"tandem/internal/stream"
 )
 
-// A remote partition has one writer, this flow. Records of anybody else shift the target offsets, which group offsets are
+// A remote partition has one writer, this flow, unless it is said to be shared (SharedRemote). Records of anybody else shift the target offsets, which group offsets are
 // translated to, and only a person can say whether they belong there.
 
 // writer is one batch that somebody else has written.
@@ -107,7 +107,7 @@ func (p *Pipe) landed(part *partition, s *sent) {
 	}
 	part.down = BaseOf(s.base).after(int64(s.records))
 	switch {
-	case !expected.known() || s.base == expected.Offset():
+	case !expected.known() || s.base == expected.Offset(), p.shared && s.base > expected.Offset():
 	case s.base < expected.Offset():
 		tellGone(p.report, p.flow, part.Assignment, expected.Offset(), s.base, stream.Upstream(s.runs[0].First))
 	default:

@@ -256,7 +256,7 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 	lost := max(at.Next+stream.Upstream(at.Skip), at.Floor)
 	if at.Skip > 0 && at.Down.known() {
 		behind := at.Down.after(at.Skip)
-		c, err := r.compare(ctx, a, at.Next, at.Down.Offset(), behind.Offset())
+		c, err := r.compare(ctx, a, at, at.Down.Offset(), behind.Offset())
 		if err != nil {
 			return at, err
 		}

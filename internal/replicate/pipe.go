@@ -52,12 +52,16 @@ type Config struct {
 	Resume   Resumer
 	Budget   *Budget
 	Sizes    FetchSizes
+	Origins  *Origins    // of the flow that writes into the source topics; nil where none does
 	Codec    batch.Codec // of batches that have to be rebuilt; batch.KeepCodec leaves them as they were
 	Acked    func(stream.Ack)
 	Report   stream.Report
 	// SetAside keeps a record that the target refuses (on.refused=skip). Without it, the partition of such a record is
 	// held (on.refused=quarantine).
 	SetAside func(context.Context, Refused) error
+	// SharedRemote says that others write to the remote partitions as well, so that our records do not stand at offsets that
+	// can be foretold.
+	SharedRemote bool
 	// TopicGone, if not nil, is called whenever the source does not know a topic of an assignment any more: it may have been
 	// made anew. It must not block.
 	TopicGone func()
@@ -70,6 +74,8 @@ type Pipe struct {
 	producer  batch.Producer
 	budget    *Budget
 	sizes     FetchSizes
+	origins   *Origins
+	shared    bool
 	codec     batch.Codec
 	resume    Resumer
 	acked     func(stream.Ack)
@@ -122,7 +128,7 @@ type Pipe struct {
 // New makes a pipe; it does nothing before Run.
 func New(c Config) *Pipe {
 	p := &Pipe{
-		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec,
+		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec, origins: c.Origins, shared: c.SharedRemote,
 		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside, topicGone: c.TopicGone,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),

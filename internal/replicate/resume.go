@@ -70,9 +70,12 @@ type Resumption struct {
 	ReadRemote Reader
 	Committed  bool // what a read_committed consumer of the source would not see is not copied
 	Reset      Reset
-	FollowNew  bool // topic.recreated=follow: a topic made anew is replicated, behind the records of the old one
-	HaltAtGap  bool // retention.gap=halt: records that the source deleted too early halt their partition
-	Report     stream.Report
+	FollowNew  bool     // topic.recreated=follow: a topic made anew is replicated, behind the records of the old one
+	Origins    *Origins // of the flow that writes into the source topics; nil where none does
+	// SharedRemote says that others write to the remote partitions as well: our records are those of ProducerID.
+	SharedRemote bool
+	HaltAtGap    bool // retention.gap=halt: records that the source deleted too early halt their partition
+	Report       stream.Report
 }
 
 // Resume implements Resumer.

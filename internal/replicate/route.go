@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sort"
@@ -24,12 +25,13 @@ type chunk struct {
 }
 
 // route frames the batches of a fetched partition, checks their CRC, and leaves out what a reader of the source would not
-// see: batches before the place that was asked for, control batches, and, by the answer's list, aborted transactions.
+// see: batches before the place that was asked for, control batches, by the answer's list aborted transactions, and what the
+// opposite flow has written.
 // What stands before a corrupt batch is kept; the error comes with it.
 //
 // Leader epochs do not go back in one log. Where they go on, the broker has checked that the epoch before was read to its
 // end; where it has not, that is to be checked as well.
-func route(f stream.Fetched, from stream.Upstream, before Epoch) (views []batch.View, next stream.Upstream, epoch Epoch, err error) {
+func route(ctx context.Context, f stream.Fetched, from stream.Upstream, before Epoch, origins *originAnswer) (views []batch.View, next stream.Upstream, epoch Epoch, err error) {
 	next, epoch = from, before
 	aborted := newAbortedSet(f.Aborted)
 	for rest := f.Records; len(rest) > 0; {
@@ -51,6 +53,11 @@ func route(f stream.Fetched, from stream.Upstream, before Epoch) (views []batch.
 			return views, next, epoch, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, next, now, epoch.Number(), errNewEpoch)
 		}
 		keep, err := aborted.keeps(v)
+		if keep && err == nil {
+			var sentBack bool
+			sentBack, err = origins.wrote(ctx, v)
+			keep = !sentBack
+		}
 		if err != nil {
 			return views, next, epoch, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
 		}

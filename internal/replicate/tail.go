@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -25,6 +26,33 @@ type mark struct {
 	digest uint64
 }
 
+// eachBatch hands over the batches of a range that a reader sees, until each returns false. A batch may reach beyond the range.
+func eachBatch(ctx context.Context, from Reader, p stream.Partition, at, end int64, committed bool, origins *Origins, each func(batch.View) (bool, error)) error {
+	for at < end {
+		f, err := from.Read(ctx, p, at, pageBytes, committed)
+		if err != nil {
+			return fmt.Errorf("read %s at %d: %w", p, at, err)
+		}
+		views, next, _, err := route(ctx, f, stream.Upstream(at), Epoch{}, origins.answer())
+		if err != nil {
+			return err
+		}
+		for _, v := range views {
+			if v.BaseOffset() >= end && v.Magic() == 2 {
+				return nil
+			}
+			if more, err := each(v); !more || err != nil {
+				return err
+			}
+		}
+		if int64(next) <= at {
+			return nil
+		}
+		at = int64(next)
+	}
+	return nil
+}
+
 // cursor goes through the records of a partition between two offsets, as a reader sees them. It holds one page.
 type cursor struct {
 	from      Reader
@@ -33,7 +61,10 @@ type cursor struct {
 	at, end   int64
 	shaper    *batch.Shaper
 	page      []mark
+	size      int32            // of a page; 0 is pageBytes
 	saw       func(batch.View) // is told of each batch; may be nil
+	origins   *Origins         // whose batches are left out; may be nil
+	ours      *numbering       // leaves out all that others wrote, and numbers the rest; may be nil
 }
 
 // next is the next record; false at the end, or where the log goes on only with what a reader does not see yet.
@@ -55,11 +86,11 @@ func (c *cursor) turn(ctx context.Context) (more bool, err error) {
 	fail := func(err error) (bool, error) {
 		return false, fmt.Errorf("read %s at %d: %w", c.partition, c.at, err)
 	}
-	f, err := c.from.Read(ctx, c.partition, c.at, pageBytes, c.committed)
+	f, err := c.from.Read(ctx, c.partition, c.at, cmp.Or(c.size, pageBytes), c.committed)
 	if err != nil {
 		return fail(err)
 	}
-	views, next, _, err := route(f, stream.Upstream(c.at), Epoch{})
+	views, next, _, err := route(ctx, f, stream.Upstream(c.at), Epoch{}, c.origins.answer())
 	if err != nil {
 		return fail(err)
 	}
@@ -74,9 +105,13 @@ func (c *cursor) turn(ctx context.Context) (more bool, err error) {
 		if c.saw != nil {
 			c.saw(v)
 		}
+		shift, ok := c.ours.shift(v)
+		if !ok {
+			continue
+		}
 		err := c.shaper.Digests(v, c.at, func(offset int64, digest uint64) bool {
-			if offset < c.end {
-				c.page = append(c.page, mark{offset, digest})
+			if offset < c.end && c.ours.counts(offset+shift) {
+				c.page = append(c.page, mark{offset + shift, digest})
 			}
 			return offset < c.end
 		})
