@@ -151,12 +151,18 @@ func (c Client) backoff(n int) time.Duration {
 	return time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64()))
 }
 
+// What brokers learn of the program that asks (KIP-511).
+const (
+	softwareName    = "tandem"
+	softwareVersion = "1"
+)
+
 // kgoOpts sets up franz-go, the library of the data plane.
 func (c Client) kgoOpts() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.bootstrap...),
 		kgo.ClientID(c.id),
-		kgo.SoftwareNameAndVersion("tandem", "1"),
+		kgo.SoftwareNameAndVersion(softwareName, softwareVersion),
 		kgo.DialTimeout(c.setupTimeout),
 		kgo.RetryTimeout(c.requestTimeout),
 		kgo.RetryBackoffFn(c.backoff),

@@ -43,7 +43,7 @@ func (a *Admin) ReadAll(ctx context.Context, topic string, committed bool, each 
 }
 
 // ReadFrom is ReadAll for one partition and from an offset on. It returns the offset to go on from: where the log ended when
-// the call began, or, with an error, the first record that was not handed over. An offset before the log's beginning stands
+// the call began, or, with an error, where it came to: behind the last record that each took. An offset before the log's beginning stands
 // for the beginning. A result below from says that the log is shorter than it was, such as that of a topic made anew.
 func (a *Admin) ReadFrom(ctx context.Context, topic string, partition int32, from int64, committed bool, each func(stream.Record) error) (next int64, err error) {
 	cl, err := a.requester()

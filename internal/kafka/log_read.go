@@ -298,11 +298,11 @@ func (r *logReader) take(ctx context.Context, p *kmsg.FetchResponseTopicPartitio
 		if rec.Offset >= x.end {
 			break
 		}
-		x.next = rec.Offset + 1 // a later error must not hand it over again
 		err := r.each(stream.Record{Partition: rec.Partition, Offset: rec.Offset, Key: rec.Key, Value: rec.Value, Timestamp: rec.Timestamp})
 		if err != nil {
 			return lasting{err}
 		}
+		x.next = rec.Offset + 1 // a later error must not hand it over again
 	}
 	switch {
 	case next > x.next:

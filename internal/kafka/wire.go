@@ -235,7 +235,12 @@ func (w *Wire) Read(ctx context.Context, p stream.Partition, offset int64, maxBy
 
 // supports asks a broker, or any one of a cluster, whether it knows a request.
 func supports(ctx context.Context, to kmsg.Requestor, key kmsg.Key) (bool, error) {
-	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, to)
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = softwareName, softwareVersion // a broker refuses the nameless
+	resp, err := req.RequestWith(ctx, to)
+	if err == nil {
+		err = brokerError(resp.ErrorCode, nil)
+	}
 	if err != nil {
 		return false, fmt.Errorf("read api versions: %w", err)
 	}
