@@ -1,0 +1,464 @@
+package replicate
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/stream"
+)
+
+// Two flows of opposite direction over topics of the same names, with producers of their own on both sides.
+
+// node is one cluster of a two-way pair: its logs are read by one flow and written by the other, and by local producers.
+type node struct {
+	mu     sync.Mutex
+	rand   *rand.Rand
+	name   string
+	logs   map[stream.Partition]*nodeLog
+	faults int
+	mute   bool // does not tell what it knows of producer ids
+}
+
+type nodeLog struct {
+	simLog
+	states map[int64]*nodeProducer
+	local  []string // what local producers have written, in order, but for what was aborted
+}
+
+type nodeProducer struct {
+	last   int32
+	recent []simRange
+}
+
+func (n *node) fault() bool { return n.faults > 0 && n.rand.IntN(n.faults) == 0 }
+
+// write is a local producer's work: some records, in a transaction at times, aborted at times.
+func (n *node) write(p stream.Partition) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.logs[p]
+	offsets := make([]int64, 1+n.rand.IntN(40))
+	for i := range offsets {
+		offsets[i] = l.end + int64(i)
+	}
+	last := offsets[len(offsets)-1]
+	producer := int64(100 + n.rand.IntN(3))
+	attributes, aborts := int16(0), false
+	if n.rand.IntN(4) == 0 {
+		attributes, producer, aborts = 0x10, int64(1000+len(l.batches)), n.rand.IntN(2) == 0
+	}
+	if aborts {
+		l.aborted = append(l.aborted, stream.AbortedTransaction{ProducerID: producer, First: stream.Upstream(l.end)})
+	} else {
+		for _, o := range offsets {
+			l.local = append(l.local, fmt.Sprintf("%s:%d", n.name, o))
+		}
+	}
+	l.append(simBatch(n.name, l.end, offsets, attributes, producer), last)
+	if attributes != 0 {
+		l.append(simMarker(l.end, producer, aborts), l.end)
+	}
+}
+
+// take is the broker's decision on one batch of a flow.
+func (l *nodeLog) take(raw []byte) (int64, error) {
+	raw = slices.Clone(raw)
+	v, _, err := batch.Next(raw)
+	if err != nil || v.Verify() != nil || v.ProducerID() < 0 || v.LastOffset()+1 != int64(v.Records()) {
+		return 0, code(stream.CodeInvalidRecord)
+	}
+	first, records := v.BaseSequence(), int64(v.Records())
+	last := following(first, records-1)
+	s := l.states[v.ProducerID()]
+	if s == nil {
+		s = &nodeProducer{last: following(first, -1)}
+		l.states[v.ProducerID()] = s
+	}
+	for _, r := range s.recent {
+		if r.first == first && r.last == last {
+			return r.base, nil
+		}
+	}
+	if first != following(s.last, 1) {
+		return 0, code(stream.CodeOutOfOrderSequence)
+	}
+	base := l.end
+	binary.BigEndian.PutUint64(raw, uint64(base))
+	binary.BigEndian.PutUint32(raw[12:], 0)
+	l.append(raw, base+records-1)
+	s.last = last
+	if s.recent = append(s.recent, simRange{first, last, base}); len(s.recent) > 5 {
+		s.recent = s.recent[1:]
+	}
+	return base, nil
+}
+
+func (n *node) Leaders(context.Context, []string) (map[stream.Partition]stream.Leader, error) {
+	leaders := make(map[stream.Partition]stream.Leader)
+	for p := range n.logs {
+		leaders[p] = stream.Leader{Broker: 1}
+	}
+	return leaders, nil
+}
+
+func (n *node) Offsets(_ context.Context, list []stream.Partition, at int64) (map[stream.Partition]int64, map[stream.Partition]error, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	offsets := make(map[stream.Partition]int64)
+	for _, p := range list {
+		offsets[p] = n.logs[p].start
+		if at == stream.Latest {
+			offsets[p] = n.logs[p].end
+		}
+	}
+	return offsets, nil, nil
+}
+
+func (n *node) EpochEnds(_ context.Context, epochs map[stream.Partition]int32) (map[stream.Partition]stream.EpochEnd, map[stream.Partition]error, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ends := make(map[stream.Partition]stream.EpochEnd)
+	for p := range epochs {
+		ends[p] = stream.EpochEnd{Epoch: 0, End: stream.Upstream(n.logs[p].end)}
+	}
+	return ends, nil, nil
+}
+
+func (n *node) ProducerStates(_ context.Context, id int64, list []stream.Partition) (map[stream.Partition]stream.ProducerState, map[stream.Partition]error, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	states := make(map[stream.Partition]stream.ProducerState)
+	for _, p := range list {
+		if s := n.logs[p].states[id]; s != nil && !n.mute {
+			states[p] = stream.ProducerState{LastSequence: s.last}
+		}
+	}
+	return states, nil, nil
+}
+
+func (n *node) Read(_ context.Context, p stream.Partition, offset int64, maxBytes int32, committed bool) (stream.Fetched, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.logs[p].fetch(p, offset, min(maxBytes, 20<<10), committed), nil
+}
+
+// fetch answers as a broker does: whole batches, and of the aborted transactions those that reach into them.
+func (l *nodeLog) fetch(p stream.Partition, offset int64, most int32, committed bool) stream.Fetched {
+	f := stream.Fetched{Partition: p, HighWatermark: stream.Upstream(l.end)}
+	at, _ := slices.BinarySearchFunc(l.batches, offset, func(e simEntry, o int64) int { return int(e.last - o) })
+	for _, e := range l.batches[at:] {
+		if len(f.Records) > 0 && len(f.Records)+len(e.raw) > int(most) {
+			break
+		}
+		f.Records = append(f.Records, e.raw...)
+	}
+	if committed {
+		f.Aborted = l.aborted
+	}
+	return f
+}
+
+type nodeSession struct {
+	*node
+	places map[stream.Partition]stream.Place
+}
+
+func (s *nodeSession) Set(p stream.Place)        { s.places[p.Partition] = p }
+func (s *nodeSession) Forget(p stream.Partition) { delete(s.places, p) }
+
+func (s *nodeSession) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]stream.Fetched, error) {
+	for range 2 {
+		var all []stream.Fetched
+		s.mu.Lock()
+		fault := s.fault()
+		for p, place := range s.places {
+			if f := s.logs[p].fetch(p, int64(place.Offset), min(place.MaxBytes, 20<<10), true); len(f.Records) > 0 {
+				all = append(all, f)
+			}
+		}
+		s.mu.Unlock()
+		if fault {
+			return nil, errors.New("connection reset")
+		}
+		if len(all) > 0 {
+			return all, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Duration(bounds.MaxWaitMillis) * time.Millisecond):
+		}
+	}
+	return nil, nil
+}
+
+type nodeSender struct {
+	*node
+	calls chan func()
+}
+
+func (n *node) sender(ctx context.Context, _ int32) Sender {
+	s := &nodeSender{n, make(chan func(), 16)}
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case call := <-s.calls:
+				time.Sleep(2 * time.Millisecond)
+				if ctx.Err() == nil {
+					call()
+				}
+			}
+		}
+	}()
+	return s
+}
+
+func (s *nodeSender) Send(_ context.Context, items []stream.Appending, done func([]stream.Appended, error)) {
+	s.calls <- func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.fault() {
+			done(nil, errors.New("connection refused"))
+			return
+		}
+		var all []stream.Appended
+		for _, item := range items {
+			base, err := s.logs[item.Remote].take(item.Batch)
+			all = append(all, stream.Appended{Remote: item.Remote, Base: stream.Downstream(base), Err: err})
+		}
+		if s.fault() {
+			done(nil, errors.New("connection reset after the append"))
+			return
+		}
+		done(all, nil)
+	}
+}
+
+// direction is one flow of the pair, over its processes.
+type direction struct {
+	from, to *node
+	id       int64
+	memory   *lockedMemory
+	mu       sync.Mutex
+	acks     map[stream.Partition][]stream.Ack
+	events   []string
+	origins  *Origins
+	loads    int
+}
+
+// lockedMemory may be used by several goroutines.
+type lockedMemory struct {
+	mu sync.Mutex
+	simMemory
+}
+
+func (m *lockedMemory) Anchor(remote stream.Partition) (Start, stream.TopicID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.simMemory.Anchor(remote)
+}
+
+func (m *lockedMemory) Remember(ctx context.Context, places map[stream.Partition]Place) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.simMemory.Remember(ctx, places)
+}
+
+func newDirection(from, to *node, id, opposite int64) *direction {
+	d := &direction{from: from, to: to, id: id, memory: &lockedMemory{simMemory: newSimMemory()}, acks: make(map[stream.Partition][]stream.Ack)}
+	d.origins = NewOrigins(func(context.Context) ([]int64, error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.loads++; d.from.faults > 0 && d.loads%3 == 0 {
+			return nil, errors.New("no answer")
+		}
+		return []int64{7, opposite}, nil
+	})
+	return d
+}
+
+func (d *direction) report(e stream.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, e.Message)
+}
+
+func (d *direction) run(t *testing.T, list []Assignment) (kill func()) {
+	flow := stream.Flow{Source: d.from.name, Target: d.to.name}
+	for remote, acks := range d.acks { // an earlier moment is what a killed process has noted
+		a := acks[max(0, len(acks)-1-d.from.rand.IntN(30))]
+		if at := d.memory.anchors[remote]; a.Next >= at.Next {
+			d.memory.anchors[remote] = Start{Next: a.Next, Sequence: a.NextSequence, Down: BaseOf(a.NextDown)}
+		}
+	}
+	d.acks = make(map[stream.Partition][]stream.Ack)
+	p := New(Config{
+		Flow: flow, Producer: batch.Producer{ID: d.id}, Source: d.from, Target: d.to,
+		Session: func(int32) Session { return &nodeSession{d.from, make(map[stream.Partition]stream.Place)} },
+		Sender:  d.to.sender,
+		Resume: &Resumption{Flow: flow, ProducerID: d.id, Memory: d.memory, Source: d.from, Target: d.to, Remote: d.to, ReadSource: d.from, ReadRemote: d.to,
+			Committed: true, Reset: ResetEarliest, Origins: d.origins, SharedRemote: true, Report: d.report},
+		Budget: NewBudget(8 << 20), Codec: batch.KeepCodec, Report: d.report, Origins: d.origins, SharedRemote: true,
+		Acked: func(a stream.Ack) { d.mu.Lock(); d.acks[a.Remote] = append(d.acks[a.Remote], a); d.mu.Unlock() },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- p.Run(ctx) }()
+	if err := p.Assign(ctx, list); err != nil {
+		t.Error(err)
+	}
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// by are the values of a node that began at another, in order.
+func (n *node) by(p stream.Partition, name string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []string
+	for _, e := range n.logs[p].batches {
+		v, _, err := batch.Next(e.raw)
+		if err != nil || v.Control() {
+			continue
+		}
+		for _, value := range simValues(e.raw) {
+			if strings.HasPrefix(value, name+":") {
+				list = append(list, value)
+			}
+		}
+	}
+	return list
+}
+
+func TestTwoWay(t *testing.T) {
+	for seed := range uint64(16) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { twoWay(t, seed) })
+		})
+	}
+}
+
+func twoWay(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 11))
+	var list []Assignment
+	nodes := map[string]*node{}
+	for _, name := range []string{"A", "B"} {
+		n := &node{rand: rand.New(rand.NewPCG(seed, uint64(name[0]))), name: name, logs: make(map[stream.Partition]*nodeLog), mute: seed%4 == 3}
+		if seed%2 == 1 {
+			n.faults = 40
+		}
+		nodes[name] = n
+	}
+	for i := range int32(3) {
+		p := stream.Partition{Topic: "orders", Number: i}
+		list = append(list, Assignment{Source: p, Remote: p, MaxBatch: 1 << 20})
+		for _, n := range nodes {
+			n.logs[p] = &nodeLog{states: make(map[int64]*nodeProducer)}
+			for range r.IntN(30) {
+				n.write(p) // before any flow
+			}
+		}
+	}
+	there := newDirection(nodes["A"], nodes["B"], 4711, 4712)
+	back := newDirection(nodes["B"], nodes["A"], 4712, 4711)
+	for range 6 {
+		killThere, killBack := there.run(t, list), back.run(t, list)
+		for range 20 + r.IntN(60) {
+			n := nodes[[]string{"A", "B"}[r.IntN(2)]]
+			n.write(list[r.IntN(len(list))].Source)
+			time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+		}
+		if r.IntN(2) == 0 {
+			killThere()
+			killThere = there.run(t, list)
+		}
+		killThere()
+		killBack()
+		synctest.Wait()
+		for _, n := range nodes {
+			if r.IntN(3) == 0 { // a day later
+				for _, l := range n.logs {
+					clear(l.states)
+				}
+			}
+		}
+	}
+	killThere, killBack := there.run(t, list), back.run(t, list)
+	same := func() bool {
+		for _, a := range list {
+			for _, d := range []*direction{there, back} {
+				if len(d.to.by(a.Remote, d.from.name)) < len(d.from.logs[a.Source].local) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	for start := time.Now(); !same(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(start) > 5*time.Minute {
+			t.Errorf("not there; told %q %q", there.events, back.events)
+			break
+		}
+	}
+	time.Sleep(10 * time.Second) // for whatever else would come
+	killThere()
+	killBack()
+	synctest.Wait()
+	for _, d := range []*direction{there, back} {
+		for _, a := range list {
+			want := d.from.logs[a.Source].local
+			if got := d.to.by(a.Remote, d.from.name); !slices.Equal(got, want) {
+				t.Errorf("%s of %s has %d records of %s, want %d", a.Remote, d.to.name, len(got), d.from.name, len(want))
+			}
+			d.checkAcks(t, a.Remote)
+		}
+		for _, e := range d.events {
+			if strings.Contains(e, "somebody else") || strings.Contains(e, "held") || strings.Contains(e, "come again") {
+				t.Errorf("told %q", e)
+			}
+		}
+		if d.loads > 2000 {
+			t.Errorf("%d times asked for the ids of the opposite flow", d.loads)
+		}
+	}
+}
+
+// checkAcks holds the last process's runs against what stands there.
+func (d *direction) checkAcks(t *testing.T, p stream.Partition) {
+	t.Helper()
+	values := make(map[int64]string)
+	for _, e := range d.to.logs[p].batches {
+		v, _, _ := batch.Next(e.raw)
+		if v.Control() {
+			continue
+		}
+		for i, value := range simValues(e.raw) {
+			values[v.BaseOffset()+int64(i)] = value
+		}
+	}
+	for _, a := range d.acks[p] {
+		for _, r := range a.Runs {
+			for i := range r.Count {
+				if got, want := values[int64(r.Down)+i], fmt.Sprintf("%s:%d", d.from.name, int64(r.Up)+i); got != want {
+					t.Fatalf("ack says that %s is at %d, there is %q", want, int64(r.Down)+i, got)
+				}
+			}
+		}
+	}
+}
