@@ -52,6 +52,7 @@ func (b builder) flow(f stream.Flow) Flow {
 	if topic, ok := worker["offset.storage.topic"]; ok {
 		out.OffsetsTopic = topic.value
 	}
+	out.TwoWay = b.keepsNames(f) && b.keepsNames(f.Reverse())
 	out.OffsetSyncs = b.offsetSyncs(connector)
 	b.groups(&out, connector)
 	b.policies(&out, connector)

@@ -37,6 +37,7 @@ type Flow struct {
 	stream.Flow
 	Enabled    bool // replicates topics
 	Heartbeats bool // emits heartbeats into the target
+	TwoWay     bool // the opposite flow replicates too, and both keep topic names (IdentityReplicationPolicy)
 
 	Policy            policy.Policy
 	Topics            policy.Selector
@@ -127,6 +128,7 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 	c.OffsetMapBytes = b.number(bare, "offset.map.bytes", process)
 	c.StatusAddress = javaTrim(b.processText(bare, "status.address"))
 	_, c.StatusNamed = bare["status.address"]
+	b.checkCircles(aliases)
 	for _, f := range pairs(entries, aliases) {
 		if len(targets) == 0 || slices.Contains(targets, f.Target) {
 			c.Flows = append(c.Flows, b.flow(f))
