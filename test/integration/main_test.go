@@ -10,8 +10,8 @@ import (
 	"tandem/internal/testkit/realkafka"
 )
 
-// mirrorBinary is the program under test.
-var mirrorBinary string
+// The programs under test.
+var mirrorBinary, failoverBinary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -22,13 +22,13 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	mirrorBinary = filepath.Join(dir, "mirror")
-	args := []string{"build", "-o", mirrorBinary}
+	mirrorBinary, failoverBinary = filepath.Join(dir, "mirror"), filepath.Join(dir, "failover")
+	args := []string{"build", "-o", dir}
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	if out, err := exec.Command("go", append(args, "tandem/cmd/mirror")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build mirror: %v\n%s", err, out)
+	if out, err := exec.Command("go", append(args, "tandem/cmd/mirror", "tandem/cmd/failover")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build mirror and failover: %v\n%s", err, out)
 		return 1
 	}
 	return realkafka.Main(m)
