@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,6 +185,42 @@ func TestGroupsOfAnOldCluster(t *testing.T) {
 	}
 	if err := a.DeleteOffsets(within(t, 10*time.Second), "two", []stream.Partition{orders(1)}); err != nil {
 		t.Error(err)
+	}
+
+	// A group that moves away between being listed and being described: its state is asked for where it is then.
+	cluster.ControlKey(kmsg.DescribeGroups.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+		for _, id := range req.(*kmsg.DescribeGroupsRequest).Groups {
+			resp.Groups = append(resp.Groups, kmsg.DescribeGroupsResponseGroup{Group: id, ErrorCode: kerr.NotCoordinator.Code})
+		}
+		return resp, nil, true
+	})
+	states, err = a.GroupStates(within(t, 10*time.Second), []string{"live", "one", "two"})
+	if err != nil || states["live"].State != "Stable" || states["one"].State != "Empty" || states["two"].State != "Empty" {
+		t.Errorf("got %v, %v", states, err)
+	}
+}
+
+// A broker that hangs takes one request's time, however many groups it coordinates.
+func TestABrokerThatHangsIsNotAskedForTheRest(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(1))
+	a := adminOf(t, cluster.ListenAddrs()[0], map[string]string{"request.timeout.ms": "200"})
+	var ids []string
+	for i := range 3 * groupsPerRequest {
+		ids = append(ids, fmt.Sprint("group-", i))
+	}
+	var asked atomic.Int32
+	cluster.ControlKey(kmsg.OffsetFetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		asked.Add(1)
+		return nil, nil, true
+	})
+	offsets, failed, err := a.GroupOffsets(within(t, 20*time.Second), ids)
+	if err != nil || len(offsets) > 0 || len(failed) != len(ids) || Classify(failed["group-599"]) != Unreachable {
+		t.Errorf("%d answered, %d failed (%v), %v", len(offsets), len(failed), failed["group-599"], err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
 	}
 }
 

@@ -296,7 +296,7 @@ func TestErrorsByGroup(t *testing.T) {
 
 // Offsets are found by time and at the ends; with the timestamp of what stands there.
 func TestOffsetsByTime(t *testing.T) {
-	cluster, wires := fakeCluster(t, kfake.NumBrokers(2), kfake.SeedTopics(2, "orders"))
+	cluster, wires := fakeCluster(t, kfake.NumBrokers(8), kfake.SeedTopics(2, "orders"))
 	a := adminOf(t, cluster.ListenAddrs()[0], nil)
 	ctx := within(t, 20*time.Second)
 	var records []stream.Record
@@ -318,6 +318,9 @@ func TestOffsetsByTime(t *testing.T) {
 		{1150, map[stream.Partition]OffsetTime{orders(0): {Offset: 2, Time: time.UnixMilli(1200)}, orders(1): {Offset: -1}}},
 		{1401, map[stream.Partition]OffsetTime{orders(0): {Offset: -1}, orders(1): {Offset: -1}}},
 	} {
+		if _, err := a.Groups(ctx); err != nil { // connects to all brokers
+			t.Fatal(err)
+		}
 		wires.cut()
 		got, failed, err := a.OffsetTimes(ctx, []stream.Partition{orders(0), missing, orders(1)}, test.at)
 		if err != nil || !maps.Equal(got, test.want) || len(failed) != 1 || Classify(failed[missing]) != UnknownTopic {
