@@ -164,6 +164,9 @@ func (m *Mover) ask(ctx context.Context, groups []Group) (map[string]stream.Grou
 		return nil, nil, nil, err
 	}
 	states, err := m.Target.GroupStates(ctx, ids)
+	if len(states) > 0 {
+		err = nil // a group whose state could not be found out counts as live
+	}
 	return states, now, refused, err
 }
 
@@ -227,10 +230,10 @@ func (m *Mover) writeOne(ctx context.Context, c change) string {
 	return ""
 }
 
-const codeUnknownMemberID stream.Code = 25 // the broker's word for: the group has members, and you are none
+
 
 func (m *Mover) refusal(err error) string {
-	if code, ok := stream.CodeOf(err); ok && code == codeUnknownMemberID {
+	if code, ok := stream.CodeOf(err); ok && code == stream.CodeUnknownMemberID {
 		return "it got members just now: stop its consumers"
 	}
 	return m.explain(err)

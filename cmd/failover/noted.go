@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tandem/internal/checkpoint"
+	"tandem/internal/failover"
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/stream"
+)
+
+// mapBytes is how much of the maps is kept in memory: a plan asks for places all over them, once each.
+const mapBytes = 256 << 20
+
+// noted is what the target of a flow has noted of it.
+type noted struct {
+	there    bool // the topic exists
+	offsets  *offsetsync.Map
+	known    *checkpoint.Known
+	records  failover.Records
+	warnings []string
+}
+
+// segments reads pieces of the map again.
+type segments struct {
+	admin *kafka.Admin
+	topic string
+}
+
+func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) {
+	return s.admin.ReadAt(ctx, s.topic, 0, at)
+}
+
+// readNoted reads the topic of the flow out of source. Where there is none, nothing is known.
+func readNoted(ctx context.Context, admin *kafka.Admin, source string) (*noted, error) {
+	topic := tandemTopic(source)
+	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown()}
+	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
+		if err := n.offsets.Load(r); err != nil {
+			return fmt.Errorf("map of offsets: %w", err)
+		}
+		if err := n.known.TakeTandem(r); err != nil {
+			n.warnings = append(n.warnings, fmt.Sprintf("%s: %v", topic, err))
+		}
+		return n.records.Load(r)
+	})
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		return n, nil
+	}
+	n.there = err == nil
+	return n, err
+}
+
+// readCheckpoints adds the checkpoints of the flow, from its target.
+func (n *noted) readCheckpoints(ctx context.Context, admin *kafka.Admin, topic string) error {
+	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
+		if err := n.known.TakeCheckpoint(r); err != nil {
+			n.warnings = append(n.warnings, fmt.Sprintf("%s: %v", topic, err))
+		}
+		return nil
+	})
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil
+	}
+	return err
+}
