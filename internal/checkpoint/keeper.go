@@ -148,7 +148,7 @@ func (k *Keeper) adopt(known *Known) {
 	}
 }
 
-// list refreshes the groups that are looked after if it is time; complete says that others are gone.
+// list refreshes the groups that are looked after if it is time; complete says that it did, and that others are gone.
 func (k *Keeper) list(ctx context.Context, now time.Time) (complete bool, err error) {
 	due := k.Refresh > 0 && (k.Interval >= relist || now.Sub(k.listed) >= min(k.Refresh, relist))
 	if !k.listed.IsZero() && !due {

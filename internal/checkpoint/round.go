@@ -16,6 +16,8 @@ type findings struct {
 	snapshots   []stream.Record
 	offsets     map[string]map[stream.Partition]stream.Committed // of the snapshots, by group; nil for a tombstone
 
+	complete bool // all groups were listed
+
 	unread       error // the first of the groups whose offsets were refused
 	untranslated error // the first of the offsets that could not be looked up
 	errors       int   // how many of these
@@ -30,7 +32,7 @@ func (k *Keeper) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f := &findings{offsets: map[string]map[stream.Partition]stream.Committed{}}
+	f := &findings{complete: complete, offsets: map[string]map[stream.Partition]stream.Committed{}}
 	if complete {
 		k.gone(f)
 	}
@@ -137,7 +139,7 @@ func (k *Keeper) place(
 func (k *Keeper) snapshot(f *findings, name string, offsets map[stream.Partition]stream.Committed, at time.Time) {
 	was, known := k.stored[name]
 	switch {
-	case len(offsets) == 0 && known:
+	case len(offsets) == 0 && known && f.complete: // it has just been listed: it is there and has none
 		k.forget(f, name)
 	case len(offsets) > 0 && (!known || !maps.Equal(was, offsets)):
 		r, err := encodeGroup(stream.GroupOffsets{Group: name, At: at, Offsets: offsets})
