@@ -5,9 +5,10 @@
 // runs; none connects before it is first used, and each comes back by itself after brokers died:
 //
 //   - Wire, the data plane: record batches as bytes, fetched and produced over franz-go's requests.
-//   - Admin, the control plane: topics, configs and partitions over sarama.
-//   - Admin's ReadAll and Append, for the small internal topics (positions, offset syncs, heartbeats) whose records are
-//     decoded.
+//   - Admin, the control plane: topics, configs and partitions over sarama; consumer groups and their committed offsets, and
+//     offsets by time, over franz-go (docs/adr/0004-groups-by-franz-go.md says why).
+//   - Admin's ReadAll, ReadFrom, ReadAt and Append, for the small internal topics (positions, offset syncs, heartbeats)
+//     whose records are decoded.
 //
 // Classify sorts every error that comes out of here by what it asks for, and Explain says it in one line.
 //
