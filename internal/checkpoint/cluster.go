@@ -22,10 +22,11 @@ type Target interface {
 	// GroupOffsets is that of Source; a group that does not exist has no offsets.
 	GroupOffsets(ctx context.Context, groups []string) (map[string]map[stream.Partition]stream.Committed, map[string]error, error)
 	// GroupStates tells the states of groups, as their coordinators see them at that moment. A group that does not exist is
-	// Dead; one that is missing in the answer is taken to have members.
+	// Dead; one whose state could not be found out is missing in the answer, and the error says why.
 	GroupStates(ctx context.Context, groups []string) (map[string]stream.Group, error)
 	// CommitOffsets commits for a group without members, with leader epoch -1, and creates the group if need be. The broker
-	// refuses it where the group has members. Partitions in the answer were refused.
+	// refuses it where the group has members. Partitions in the answer were refused. The error says that the group was, or that
+	// its coordinator could not be asked.
 	CommitOffsets(ctx context.Context, group string, offsets map[stream.Partition]stream.Committed) (map[stream.Partition]error, error)
 }
 

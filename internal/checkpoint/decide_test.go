@@ -101,7 +101,8 @@ func TestWhatGroupSyncDoes(t *testing.T) {
 		{"reset twice", written(mark{50, 50, 100, 100, 100}, true, 10, 10), 10, 100, back},
 		{"a reset that was dealt with", committed(mark{10, 10, 100, 100, 100}, 10), 10, 100, stay},
 		{"dealt with, gone on, but the group is further here", written(committed(mark{10, 10, 100, 100, 100}, 10), true, 60, 60), 60, 100, stay},
-		{"reset after the group had run here, seen by its offset", written(stayed(mark{120, 120, -1, 100, 100}, 120, 140), true, 10, 10), 10, 120, stay},
+		{"reset after the group had run here, and the source after it, to the same place",
+			written(written(stayed(newMark(120, 120), 120, 140), true, 140, 140), true, 10, 10), 10, 140, stay},
 	} {
 		if got := decideMove(c.last, c.want, max(c.current, 0), c.current != none); got != c.move {
 			t.Errorf("%s: got %d, want %d", c.story, got, c.move)

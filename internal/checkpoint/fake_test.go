@@ -18,7 +18,7 @@ type cluster struct {
 	mu      sync.Mutex
 	groups  map[string]*fakeGroup
 	partial error            // Groups finds all but those that are hidden, and fails
-	hidden  map[string]bool  // from Groups
+	hidden  map[string]bool  // from Groups and GroupStates
 	refuses map[string]error // offsets of groups, and commits
 	calls   map[string]int
 
@@ -105,9 +105,11 @@ func (c *cluster) GroupStates(_ context.Context, names []string) (map[string]str
 	c.calls["GroupStates"]++
 	states := map[string]stream.Group{}
 	for _, name := range names {
-		states[name] = c.state(name)
+		if !c.hidden[name] {
+			states[name] = c.state(name)
+		}
 	}
-	return states, nil
+	return states, c.partial
 }
 
 func (c *cluster) CommitOffsets(_ context.Context, name string, offsets map[stream.Partition]stream.Committed) (map[stream.Partition]error, error) {

@@ -48,6 +48,9 @@ func (k *Keeper) sync(ctx context.Context) error {
 		moving = append(moving, found...)
 	}
 	for names := range slices.Chunk(moving, syncBatch) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		failed = first(failed, k.syncGroups(ctx, names))
 	}
 	if everything && failed == nil {
@@ -120,18 +123,24 @@ func (k *Keeper) plan(name string, offsets map[stream.Partition]stream.Committed
 // syncGroups asks for the states of some groups and then, as late as can be, for the offsets of those without members; it
 // decides anew and commits at once.
 func (k *Keeper) syncGroups(ctx context.Context, names []string) error {
-	states, err := k.Target.GroupStates(ctx, names)
-	if err != nil {
-		return fmt.Errorf("describe groups of %s: %w", k.Flow.Target, err)
+	states, unseen := k.Target.GroupStates(ctx, names)
+	if unseen != nil {
+		unseen = fmt.Errorf("describe groups of %s: %w", k.Flow.Target, unseen)
 	}
-	idle := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return states[name].Live() })
+	var idle []string
 	for _, name := range names {
-		if g, told := states[name]; told && g.Live() {
+		switch g, told := states[name]; {
+		case !told:
+		case g.Live():
 			k.ran(name)
+		case consumes(g):
+			idle = append(idle, name)
+		default:
+			k.refused(ctx, name, fmt.Errorf("on %s it is a %s group", k.Flow.Target, g.Type))
 		}
 	}
 	if len(idle) == 0 {
-		return nil
+		return unseen
 	}
 	offsets, refused, err := k.Target.GroupOffsets(ctx, idle)
 	if err != nil {
@@ -146,7 +155,7 @@ func (k *Keeper) syncGroups(ctx context.Context, names []string) error {
 			k.commit(ctx, name, steps)
 		}
 	}
-	return nil
+	return unseen
 }
 
 func (k *Keeper) ran(name string) {

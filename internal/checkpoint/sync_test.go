@@ -190,6 +190,39 @@ func TestGroupSyncRefused(t *testing.T) {
 	s.expect("allowed at last", 100)
 }
 
+func TestGroupSyncWhereStatesAreNotKnown(t *testing.T) {
+	s := syncScene(t)
+	s.source.set("other", at("a", 0), 500)
+	s.source.set("share", at("a", 0), 500)
+	s.target.group("share").kind = "share"
+	s.target.hidden["g"], s.target.partial = true, errors.New("coordinator of g is away")
+	s.round()
+	if err := s.keeper.sync(t.Context()); err == nil || !strings.Contains(err.Error(), "coordinator of g is away") {
+		t.Errorf("%v", err)
+	}
+	s.expect("it may have members", -1)
+	if got := s.target.at("other", at("A.a", 0)); got != 50 {
+		t.Errorf("the other group is at %d", got)
+	}
+	s.target.partial = nil
+	clear(s.target.hidden)
+	s.pass()
+	s.pass()
+	s.expect("it has none", 100)
+	if got := s.target.at("share", at("A.a", 0)); got != -1 {
+		t.Errorf("a share group was set to %d", got)
+	}
+	shares := 0
+	for _, e := range s.told() {
+		if strings.Contains(e, "on B it is a share group") {
+			shares++
+		}
+	}
+	if shares != 1 {
+		t.Errorf("the share group was told %d times", shares)
+	}
+}
+
 // What cannot be fetched or translated now may have been reset.
 func TestGroupSyncNeedsToKnow(t *testing.T) {
 	s := syncScene(t)
