@@ -35,15 +35,11 @@ func (a *Admin) OffsetTimes(ctx context.Context, partitions []stream.Partition, 
 	}
 	found, failed := listOffsets(ctx, cl, partitions, at)
 	for n := 1; n < attempts; n++ {
-		var again []stream.Partition
-		for p, err := range failed {
-			if stale(err) { // the connections may have been closed because they were idle
-				again = append(again, p)
-			}
-		}
-		if len(again) == 0 || wait(ctx, a.client.backoff(n)) != nil {
+		again := withStale(failed)
+		if len(again) == 0 {
 			break
 		}
+		_ = wait(ctx, a.client.backoff(n)) // when ctx has ended, the next try ends with it
 		more, still := listOffsets(ctx, cl, again, at)
 		maps.Copy(found, more)
 		for _, p := range again {
@@ -52,6 +48,17 @@ func (a *Admin) OffsetTimes(ctx context.Context, partitions []stream.Partition, 
 		maps.Copy(failed, still)
 	}
 	return found, failed, nil
+}
+
+// withStale are the partitions that failed because connections had been closed, most often for being idle.
+func withStale(failed map[stream.Partition]error) []stream.Partition {
+	var partitions []stream.Partition
+	for p, err := range failed {
+		if stale(err) {
+			partitions = append(partitions, p)
+		}
+	}
+	return partitions
 }
 
 // Offsets asks for an offset of each partition: the earliest, the latest, or the first at or after a time (milliseconds).
