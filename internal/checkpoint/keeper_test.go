@@ -356,7 +356,9 @@ func TestRunTellsOutagesOnce(t *testing.T) {
 		go func() { done <- k.Run(ctx) }()
 		<-time.After(time.Minute)
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if e := s.told(); len(e) != 1 || !strings.Contains(e[0], "list groups of A: connection refused") {
 			t.Errorf("%q", e)
 		}
