@@ -68,7 +68,7 @@ func encode(p Plan) []byte {
 	var b bytes.Buffer
 	head := p
 	head.Divergence, head.Partitions, head.Groups = nil, nil, nil
-	text := strings.TrimSuffix(string(must(json.MarshalIndent(head, "", "  "))), "\n}")
+	text := strings.TrimSuffix(string(indented(head)), "\n}")
 	// Partitions and groups are the last fields, and null in the head.
 	text = strings.TrimSuffix(text, ",\n  \"partitions\": null,\n  \"groups\": null")
 	b.WriteString(text)
@@ -82,7 +82,7 @@ func encode(p Plan) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "\n    {\"group\":%s,\"seen\":%s", must(json.Marshal(g.Group)), must(json.Marshal(g.Seen)))
+		fmt.Fprintf(&b, "\n    {\"group\":%s,\"seen\":%s", compact(g.Group), compact(g.Seen))
 		list(&b, ",\"positions\":[", g.Positions, "      ")
 		b.WriteString("\n    ]}")
 	}
@@ -97,14 +97,23 @@ func list[T any](b *bytes.Buffer, name string, items []T, indent string) {
 			b.WriteByte(',')
 		}
 		b.WriteString("\n" + indent)
-		b.Write(must(json.Marshal(item)))
+		b.Write(compact(item))
 	}
 }
 
-// must is for values that always have a JSON form.
-func must(data []byte, err error) []byte {
-	if err != nil {
-		panic("failover: " + err.Error()) // a mistake in this package: a year beyond 9999, at the most
+// compact is a value in one line. It leaves < and > as they are, for people.
+func compact(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic("failover: " + err.Error()) // a mistake in this package: all its values have a JSON form
 	}
-	return data
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func indented(v any) []byte {
+	var b bytes.Buffer
+	_ = json.Indent(&b, compact(v), "", "  ") // compact gives valid JSON
+	return b.Bytes()
 }

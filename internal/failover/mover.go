@@ -230,8 +230,6 @@ func (m *Mover) writeOne(ctx context.Context, c change) string {
 	return ""
 }
 
-
-
 func (m *Mover) refusal(err error) string {
 	if code, ok := stream.CodeOf(err); ok && code == stream.CodeUnknownMemberID {
 		return "it got members just now: stop its consumers"

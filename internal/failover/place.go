@@ -14,7 +14,8 @@ type place struct {
 	class  stream.Class
 	again  int64
 	reason string
-	gone   bool // inexact only because retention has deleted the exact place on To
+	gone   bool  // inexact only because retention has deleted the exact place on To
+	tail   int64 // in the tail behind the map: how many records stand there
 }
 
 func unknown(reason string) place { return place{at: -1, class: stream.Unknown, reason: reason} }
@@ -95,7 +96,7 @@ func (s *Situation) inTail(leg Leg, offset int64, found place) place {
 		return found
 	}
 	again := min(records, offset-int64(up))
-	return place{at: min(found.at, int64(down)), class: stream.Clamped, again: again,
+	return place{at: min(found.at, int64(down)), class: stream.Clamped, again: again, tail: records,
 		reason: fmt.Sprintf("the mirror had not noted its last %d records", records)}
 }
 
@@ -117,10 +118,18 @@ func (s *Situation) byCheckpoint(group string, leg Leg, offset int64, found plac
 		}
 		return place{at: int64(c.Down), class: stream.Clamped, again: max(0, s.To.Ends[leg.To]-int64(c.Down)), reason: by}
 	}
-	if gain := int64(c.Down) - found.at; gain > 0 && (leg.Way == Home || gain <= found.again) {
-		found.at, found.again = int64(c.Down), max(0, found.again-gain)
-		found.reason = join(found.reason, by)
+	gain := int64(c.Down) - found.at
+	switch {
+	case gain <= 0:
+		return found
+	case found.tail > 0 && gain <= found.tail: // no more records than offsets lie between the checkpoint and the group
+		found.again = min(found.again, offset-int64(c.Up))
+	case leg.Way == Home || gain <= found.again:
+		found.again = max(0, found.again-gain)
+	default:
+		return found
 	}
+	found.at, found.reason = int64(c.Down), join(found.reason, by)
 	return found
 }
 

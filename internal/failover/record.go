@@ -137,7 +137,7 @@ func (r *Record) encode() []stream.Record {
 	size := 0
 	flush := func() {
 		if size > 0 {
-			out = append(out, stream.Record{Key: recordKey(r.Plan, int32(len(out)+1)), Value: must(json.Marshal(now))})
+			out = append(out, stream.Record{Key: recordKey(r.Plan, int32(len(out)+1)), Value: compact(now)})
 			now, size = part{}, 0
 		}
 	}
@@ -181,7 +181,7 @@ func (r Record) head() stream.Record {
 			r.Failed[i].Reason = ""
 		}
 	}
-	return stream.Record{Key: recordKey(r.Plan, 0), Value: must(json.Marshal(r))}
+	return stream.Record{Key: recordKey(r.Plan, 0), Value: compact(r)}
 }
 
 func recordKey(plan string, n int32) []byte {

@@ -164,9 +164,11 @@ func (p Plan) summary(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "%d groups, %d positions: %d exact, %d clamped, %d ahead; at most %d records are read again, 0 are skipped\n",
 		len(p.Groups), positions, classes["exact"], classes["clamped"], classes["ahead"], again)
-	if p.Kind == Over {
-		fmt.Fprintf(b, "lost, as far as was seen: %d records in %d partitions\n", gone, partitions)
+	what := "not on " + p.To.Alias + " yet"
+	if p.Mode == Disaster {
+		what = "lost, as far as was seen"
 	}
+	fmt.Fprintf(b, "%s: %d records, in %d partitions\n", what, gone, partitions)
 	if p.Blocked() {
 		fmt.Fprintf(b, "not to be applied: %d blockers\n", len(p.Blockers))
 	}
