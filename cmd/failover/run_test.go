@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tandem/internal/checkpoint"
+	"tandem/internal/failover"
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/stream"
+	"tandem/internal/testkit/embedded"
+)
+
+// stand is two embedded clusters, orders mirrored from A to B by hand, and what the mirror notes of it.
+type stand struct {
+	t        *testing.T
+	a, b     *kafka.Admin
+	clusterA *embedded.Cluster
+	file     string
+	ahead    int // records at the end of A that B does not have
+}
+
+const records = 100
+
+func newStand(t *testing.T, twoWay bool, ahead int) *stand {
+	t.Helper()
+	start := func(id string, topics ...string) *embedded.Cluster {
+		c, err := embedded.Start(id, 1, topics...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	a := start("cluster-a", "orders", "B.orders", "mm2-tandem.B.internal")
+	b := start("cluster-b", "orders", "A.orders", "mm2-tandem.A.internal", "A.checkpoints.internal")
+	admin := func(c *embedded.Cluster) *kafka.Admin {
+		client, err := kafka.Parse(map[string]string{"bootstrap.servers": c.Bootstrap(), "request.timeout.ms": "5000"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin := kafka.NewAdmin(client)
+		t.Cleanup(func() { admin.Close() })
+		return admin
+	}
+	s := &stand{t: t, a: admin(a), b: admin(b), clusterA: a, ahead: ahead, file: filepath.Join(t.TempDir(), "mm2.properties")}
+	properties := fmt.Sprintf("clusters = A, B\nA.bootstrap.servers = %s\nB.bootstrap.servers = %s\nA->B.enabled = true\nA->B.topics = orders\n", a.Bootstrap(), b.Bootstrap())
+	if twoWay {
+		properties += "B->A.enabled = true\nB->A.topics = orders\n"
+	}
+	if err := os.WriteFile(s.file, []byte(properties), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.write(s.a, "orders", records+ahead)
+	s.write(s.b, "A.orders", records)
+	s.noteMap(s.b, "A", "orders", "A.orders", 0, records)
+	if twoWay {
+		s.write(s.b, "orders", 40)
+		s.write(s.a, "B.orders", 30) // the first ten were not copied
+		s.noteMap(s.a, "B", "orders", "B.orders", 10, 30)
+	}
+	return s
+}
+
+func (s *stand) do(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stand) write(on *kafka.Admin, topic string, n int) {
+	s.t.Helper()
+	var list []stream.Record
+	for i := range n {
+		list = append(list, stream.Record{Value: []byte(fmt.Sprint(i)), Timestamp: time.Date(2026, 11, 20, 12, 0, i, 0, time.UTC)})
+	}
+	s.do(on.Append(s.t.Context(), topic, list))
+}
+
+// noteMap writes what mirror would have of one run of records.
+func (s *stand) noteMap(on *kafka.Admin, source, topic, remote string, up, count int64) {
+	s.t.Helper()
+	m := offsetsync.NewMap(1<<20, nil)
+	m.Stands(part(remote), part(topic), 0, 0)
+	m.Ack(stream.Ack{Source: part(topic), Remote: part(remote), Topic: stream.TopicID{1}, Bytes: 1,
+		Runs: []stream.Run{{Up: stream.Upstream(up), Count: count}}, Next: stream.Upstream(up + count), NextDown: stream.Downstream(count)})
+	s.do(on.Append(s.t.Context(), tandemTopic(source), m.Changed()))
+}
+
+func part(topic string) stream.Partition { return stream.Partition{Topic: topic} }
+
+func (s *stand) commit(on *kafka.Admin, group, topic string, offset int64) {
+	s.t.Helper()
+	_, err := on.CommitOffsets(s.t.Context(), group, map[stream.Partition]stream.Committed{part(topic): {Offset: offset}})
+	s.do(err)
+}
+
+func (s *stand) offsets(on *kafka.Admin, group string) map[string]int64 {
+	s.t.Helper()
+	all, _, err := on.GroupOffsets(s.t.Context(), []string{group})
+	s.do(err)
+	out := map[string]int64{}
+	for p, c := range all[group] {
+		out[p.Topic] = c.Offset
+	}
+	return out
+}
+
+// noteGroups lets the keeper of checkpoints write what it does, until B knows of the group.
+func (s *stand) noteGroups(group string) {
+	s.t.Helper()
+	m := offsetsync.NewMap(1<<20, nil)
+	s.do(s.b.ReadAll(s.t.Context(), tandemTopic("A"), false, m.Load))
+	ends, err := checkpoint.NewEnds(checkpoint.NewKnown()).Records(map[stream.Partition]stream.SourceEnd{
+		part("orders"): {End: stream.Upstream(records + s.ahead), Acked: records, Newest: time.Now().Add(-2 * time.Second), At: time.Now()}})
+	s.do(err)
+	s.do(s.b.Append(s.t.Context(), tandemTopic("A"), ends))
+	k := checkpoint.New(checkpoint.Config{Flow: stream.Flow{Source: "A", Target: "B"}, Source: s.a, Target: s.b, Log: s.b,
+		Translate: func(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
+			remote := part("A." + p.Topic)
+			t, err := m.Translate(ctx, remote, up)
+			return remote, t, err
+		},
+		Durable: func(context.Context) error { return nil }, Groups: func(string) bool { return true },
+		Topics: func(topic string) bool { return topic == "orders" }, CheckpointsTopic: "A.checkpoints.internal", TandemTopic: tandemTopic("A"),
+		Interval: 50 * time.Millisecond, Refresh: time.Second, Report: func(stream.Event) {}})
+	ctx, cancel := context.WithCancel(s.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- k.Run(ctx) }()
+	for known := false; !known; {
+		now := checkpoint.NewKnown()
+		s.do(s.b.ReadAll(ctx, tandemTopic("A"), false, now.TakeTandem))
+		_, known = now.Groups[group]
+	}
+	cancel()
+	<-ended
+}
+
+type ran struct {
+	status      int
+	out, errors string
+}
+
+func (s *stand) run(args ...string) ran {
+	s.t.Helper()
+	var stdout, stderr bytes.Buffer
+	status := run(s.t.Context(), args, &stdout, &stderr)
+	return ran{status, stdout.String(), stderr.String()}
+}
+
+func (s *stand) must(status int, args ...string) ran {
+	s.t.Helper()
+	r := s.run(args...)
+	if r.status != status {
+		s.t.Fatalf("failover %s: status %d, want %d\n%s%s", strings.Join(args, " "), r.status, status, r.out, r.errors)
+	}
+	return r
+}
+
+func TestPlannedSwitch(t *testing.T) {
+	s := newStand(t, false, 0)
+	s.commit(s.a, "billing", "orders", 37)
+	s.commit(s.a, "audit", "orders", records)
+	s.commit(s.b, "audit", "A.orders", 5)
+	file := filepath.Join(t.TempDir(), "plan.json")
+
+	r := s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--out", file)
+	if !strings.Contains(r.out, "2 groups, 2 positions: 2 exact") || !strings.Contains(r.out, "next: failover apply "+file) {
+		t.Errorf("plan:\n%s", r.out)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("plan file: %v %v", info.Mode(), err)
+	}
+	if r := s.must(2, "plan", s.file, "--from", "A", "--to", "B", "--out", file); !strings.Contains(r.errors, "exists; name another file, or add --force") {
+		t.Errorf("a second plan: %s", r.errors)
+	}
+	s.must(0, "apply", file, "--dry-run")
+	if got := s.offsets(s.b, "billing"); len(got) > 0 {
+		t.Fatalf("a dry run wrote %v", got)
+	}
+	s.must(0, "apply", file)
+	if got := s.offsets(s.b, "billing"); !maps.Equal(got, map[string]int64{"A.orders": 37}) {
+		t.Errorf("billing stands at %v", got)
+	}
+	if r := s.must(0, "apply", file); !strings.Contains(r.out, "nothing to do") {
+		t.Errorf("a second apply: %s", r.out)
+	}
+	if r := s.must(1, "plan", s.file, "--from", "A", "--to", "B"); !strings.Contains(r.out, "group billing was moved to B by plan") {
+		t.Errorf("a second plan: %s", r.out)
+	}
+	if r := s.must(0, "status", s.file); !strings.Contains(r.out, "applied at") {
+		t.Errorf("status:\n%s", r.out)
+	}
+	s.must(0, "undo", file)
+	if a, b := s.offsets(s.b, "audit"), s.offsets(s.b, "billing"); a["A.orders"] != 5 || len(b) > 0 {
+		t.Errorf("after undo audit stands at %v, billing at %v", a, b)
+	}
+	if r := s.must(1, "apply", file); !strings.Contains(r.out, "is undone since") {
+		t.Errorf("apply of an undone plan: %s", r.out)
+	}
+}
+
+func TestDeadSource(t *testing.T) {
+	s := newStand(t, false, 8)
+	s.commit(s.a, "billing", "orders", 37)
+	s.commit(s.a, "audit", "orders", records+3)
+	s.noteGroups("billing")
+	s.clusterA.Close()
+	plan := []string{"plan", s.file, "--from", "A", "--to", "B", "--source-timeout", "500ms"}
+	if r := s.must(1, plan...); !strings.Contains(r.out, "plan again with --mode disaster") {
+		t.Errorf("without a mode:\n%s", r.out)
+	}
+	file := filepath.Join(t.TempDir(), "plan.json")
+	r := s.must(0, append(plan, "--mode", "disaster", "--json", "--out", file)...)
+	p, err := failover.Decode([]byte(r.out))
+	if err != nil || len(p.Partitions) != 1 || p.Partitions[0].Lost != 8 || p.Partitions[0].LostSeconds < 1.9 {
+		t.Fatalf("%v\n%s", err, r.out)
+	}
+	s.must(0, "apply", file, "--source-timeout", "500ms")
+	if got := s.offsets(s.b, "billing")["A.orders"]; got != 37 {
+		t.Errorf("billing stands at %d", got)
+	}
+	if got := s.offsets(s.b, "audit")["A.orders"]; got != records {
+		t.Errorf("audit, which was ahead of the mirror, stands at %d", got)
+	}
+	r = s.must(0, "status", s.file, "--json", "--source-timeout", "500ms")
+	var status struct{ Flows []failover.Status }
+	if err := json.Unmarshal([]byte(r.out), &status); err != nil || status.Flows[0].Lag != 8 || len(status.Flows[0].InForce) != 1 || status.Flows[0].From.Live {
+		t.Errorf("%v\n%s", err, r.out)
+	}
+}
+
+func TestWayBack(t *testing.T) {
+	s := newStand(t, true, 8)
+	s.commit(s.a, "billing", "orders", 37)
+	s.commit(s.a, "billing", "B.orders", 12)
+	s.commit(s.b, "local", "orders", 3) // a group of B's own
+	over, back := filepath.Join(t.TempDir(), "over.json"), filepath.Join(t.TempDir(), "back.json")
+	if r := s.must(1, "plan", s.file, "--from", "A", "--to", "B", "--wait", "0s"); !strings.Contains(r.out, "has 8 records that are not on B yet") {
+		t.Errorf("a controlled plan with lag:\n%s", r.out)
+	}
+	s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--mode", "disaster", "--out", over)
+	s.must(0, "apply", over)
+	if got := s.offsets(s.b, "billing"); !maps.Equal(got, map[string]int64{"A.orders": 37, "orders": 22}) {
+		t.Fatalf("billing stands at %v", got)
+	}
+	s.commit(s.b, "billing", "A.orders", 80)
+	s.commit(s.b, "billing", "orders", 35)
+	r := s.must(0, "back", "plan", s.file, "--from", "B", "--to", "A", "--out", back)
+	if !strings.Contains(r.out, "orders/0   100 to 107  8") || !strings.Contains(r.out, "1 groups, 2 positions: 2 exact") {
+		t.Errorf("way back:\n%s", r.out)
+	}
+	s.must(0, "back", "apply", back)
+	if got := s.offsets(s.a, "billing"); !maps.Equal(got, map[string]int64{"orders": 80, "B.orders": 25}) {
+		t.Errorf("billing stands at %v", got)
+	}
+	if r := s.must(0, "status", s.file); strings.Contains(r.out, "FAILOVER") {
+		t.Errorf("status:\n%s", r.out)
+	}
+	if r := s.must(1, "undo", over); !strings.Contains(r.out, "undo the plan of the way back first") {
+		t.Errorf("undo of a failover whose groups are back: %s", r.out)
+	}
+	s.must(0, "undo", back)
+	if got := s.offsets(s.a, "billing"); !maps.Equal(got, map[string]int64{"orders": 37, "B.orders": 12}) {
+		t.Errorf("billing stands at %v", got)
+	}
+}
+
+func TestAlign(t *testing.T) {
+	s := newStand(t, false, 0)
+	s.commit(s.a, "billing", "orders", 37)
+	s.commit(s.a, "audit", "orders", 60)
+	r := s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--align-time", "--json")
+	p, err := failover.Decode([]byte(r.out))
+	if err != nil || p.Align == nil || !p.Align.Equal(time.Date(2026, 11, 20, 12, 0, 37, 0, time.UTC)) || p.Groups[0].Positions[0].New != 37 {
+		t.Errorf("%v\n%s", err, r.out)
+	}
+	r = s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--align-time=2026-11-20T12:00:10Z", "--json")
+	if p, err = failover.Decode([]byte(r.out)); err != nil || p.Groups[0].Positions[0].New != 10 || p.Groups[1].Positions[0].New != 10 {
+		t.Errorf("%v\n%s", err, r.out)
+	}
+}
+
+func TestCannotRun(t *testing.T) {
+	s := newStand(t, false, 0)
+	s.commit(s.a, "billing", "orders", 37)
+	file := filepath.Join(t.TempDir(), "plan.json")
+	s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--out", file)
+	data, err := os.ReadFile(file)
+	s.do(err)
+	s.do(os.WriteFile(file, bytes.Replace(data, []byte(`"new":37`), []byte(`"new":90`), 1), 0o600))
+	for _, c := range []struct {
+		status int
+		want   string
+		args   []string
+	}{
+		{2, "which command?", nil},
+		{2, "unknown command", []string{"fly"}},
+		{2, "one mm2.properties, not 0", []string{"plan"}},
+		{2, "say which clusters", []string{"plan", s.file}},
+		{2, "no flow between A and C", []string{"plan", s.file, "--from", "A", "--to", "C"}},
+		{2, "enables no flow B->A", []string{"plan", s.file, "--from", "B", "--to", "A"}},
+		{2, "it must be controlled or disaster", []string{"plan", s.file, "--from", "A", "--to", "B", "--mode", "hope"}},
+		{2, "--groups: compile", []string{"plan", s.file, "--from", "A", "--to", "B", "--groups", "("}},
+		{2, "write it as 2026", []string{"plan", s.file, "--from", "A", "--to", "B", "--align-time=noon"}},
+		{1, "no group was chosen", []string{"plan", s.file, "--from", "A", "--to", "B", "--groups", "bill"}},
+		{1, "no group was chosen", []string{"plan", s.file, "--from", "A", "--to", "B", "--topics", "payments"}},
+		{1, "no group was chosen", []string{"back", "plan", s.file, "--from", "B", "--to", "A"}},
+		{1, "was changed after it was made", []string{"apply", file}},
+		{1, "was changed after it was made", []string{"undo", file}},
+		{2, "read plan", []string{"apply", file + ".not"}},
+		{2, "not a plan", []string{"apply", s.file}},
+	} {
+		if r := s.run(c.args...); r.status != c.status || !strings.Contains(r.out+r.errors, c.want) {
+			t.Errorf("failover %s: status %d, want %d and %q\n%s%s", strings.Join(c.args, " "), r.status, c.status, c.want, r.out, r.errors)
+		}
+	}
+	s.do(os.WriteFile(file, data, 0o600))
+	if r := s.must(1, "apply", file, "--max-age", "1ns"); !strings.Contains(r.out, "make a new one") {
+		t.Errorf("an old plan: %s", r.out)
+	}
+	s.commit(s.a, "billing", "orders", 38)
+	if r := s.must(1, "apply", file, "--json"); !strings.Contains(r.out, "group billing moved from 37 to 38 in orders/0 of A") {
+		t.Errorf("a stale plan: %s", r.out)
+	}
+	if r := s.must(1, "undo", file); !strings.Contains(r.out, "was never applied") {
+		t.Errorf("undo: %s", r.out)
+	}
+}
