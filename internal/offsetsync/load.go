@@ -105,6 +105,7 @@ func (m *Map) Changed() []stream.Record {
 		if m.partitions[p.remote] != p {
 			continue
 		}
+		p.urgent = false
 		// What is gone leaves first: half of the records in the topic then mean less knowledge, not a wrong one.
 		for _, down := range slices.SortedFunc(maps.Keys(p.dead), cmp.Compare[stream.Downstream]) {
 			p.dead[down] = m.flushes
@@ -125,7 +126,7 @@ func (m *Map) Changed() []stream.Record {
 }
 
 // Urgent says that something is to be appended soon, because nothing else would tell of it after a kill: the source or the target
-// was truncated, or the source made anew. It is seldom.
+// was truncated, or the source made anew. It is seldom, and no longer said once Changed has given it.
 func (m *Map) Urgent() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,9 +159,6 @@ func (m *Map) Stored(records []stream.Record) {
 		}
 	}
 	m.taken = nil
-	for _, p := range m.queue {
-		p.urgent = p.urgent && p.dirty()
-	}
 	m.queue = slices.DeleteFunc(m.queue, func(p *partition) bool {
 		p.queued = m.partitions[p.remote] == p && p.dirty()
 		return !p.queued
