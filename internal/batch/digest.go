@@ -37,3 +37,23 @@ func (s *Shaper) Digests(v View, from int64, each func(offset int64, digest uint
 	}
 	return set.finished()
 }
+
+// Offsets tells the offset of each record of a view, from an offset on, until each returns false. Only a view with holes has
+// to be asked: of any other its header says it.
+func (s *Shaper) Offsets(v View, from int64, each func(offset int64) bool) error {
+	set, err := s.load(v)
+	if err != nil {
+		return err
+	}
+	set.rewind()
+	for set.more() {
+		r, err := set.read()
+		if err != nil {
+			return err
+		}
+		if r.offset >= from && !each(r.offset) {
+			return nil
+		}
+	}
+	return set.finished()
+}

@@ -200,16 +200,5 @@ func (r *Resumption) locate(ctx context.Context, a Assignment, lower stream.Upst
 
 // offset is one end of one partition.
 func (r *Resumption) offset(ctx context.Context, of Log, p stream.Partition, at int64) (int64, error) {
-	offsets, failed, err := of.Offsets(ctx, []stream.Partition{p}, at)
-	if err == nil {
-		err = failed[p]
-	}
-	offset, ok := offsets[p]
-	if err == nil && !ok {
-		err = fmt.Errorf("no answer")
-	}
-	if err != nil {
-		return 0, fmt.Errorf("find the ends of %s: %w", p, err)
-	}
-	return offset, nil
+	return logEnd(ctx, of, p, at)
 }

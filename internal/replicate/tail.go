@@ -61,10 +61,11 @@ type cursor struct {
 	at, end   int64
 	shaper    *batch.Shaper
 	page      []mark
-	size      int32            // of a page; 0 is pageBytes
-	saw       func(batch.View) // is told of each batch; may be nil
-	origins   *Origins         // whose batches are left out; may be nil
-	ours      *numbering       // leaves out all that others wrote, and numbers the rest; may be nil
+	size      int32                 // of a page; 0 is pageBytes
+	saw       func(batch.View)      // is told of each batch; may be nil
+	keeps     func(batch.View) bool // says which batches count; nil keeps all
+	origins   *Origins              // whose batches are left out; may be nil
+	ours      *numbering            // leaves out all that others wrote, and numbers the rest; may be nil
 }
 
 // next is the next record; false at the end, or where the log goes on only with what a reader does not see yet.
@@ -77,6 +78,14 @@ func (c *cursor) next(ctx context.Context) (mark, bool, error) {
 	m := c.page[0]
 	c.page = c.page[1:]
 	return m, true, nil
+}
+
+// short is the error of a cursor that could not read up to its end, as where a transaction is still open.
+func (c *cursor) short() error {
+	if c.at >= c.end {
+		return nil
+	}
+	return fmt.Errorf("read %s up to %d: nothing can be read from %d on yet", c.partition, c.end, c.at)
 }
 
 func (c *cursor) turn(ctx context.Context) (more bool, err error) {
@@ -106,7 +115,7 @@ func (c *cursor) turn(ctx context.Context) (more bool, err error) {
 			c.saw(v)
 		}
 		shift, ok := c.ours.shift(v)
-		if !ok {
+		if !ok || c.keeps != nil && !c.keeps(v) {
 			continue
 		}
 		err := c.shaper.Digests(v, c.at, func(offset int64, digest uint64) bool {
