@@ -142,6 +142,7 @@ func parseValue(v []byte, down stream.Downstream) (s *segment, ops []byte, err e
 	s = &segment{up: stream.Upstream(up), down: down, topic: &id, written: true}
 	s.counted, s.breaks = flags&flagCounted != 0, flags&flagBreaks != 0
 	c := s.walk(head.ops)
+	c.check = true
 	s.runs = runsIn(c)
 	if c.err != nil || !fits(int64(c.up), rest, 0, 1) {
 		return nil, nil, errDamaged

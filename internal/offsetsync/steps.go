@@ -73,14 +73,15 @@ func appendSteps(ops []byte, s step, times int64) []byte {
 	return ops
 }
 
-// cursor walks over steps. It does not trust them: what it hands out cannot overflow.
+// cursor walks over steps.
 type cursor struct {
-	ops  []byte
-	last step
-	some bool // last is a step
-	up   stream.Upstream
-	down stream.Downstream
-	err  error
+	ops   []byte
+	last  step
+	some  bool // last is a step
+	check bool // the steps were not looked at before; none may lead beyond the largest offset
+	up    stream.Upstream
+	down  stream.Downstream
+	err   error
 }
 
 func walk(ops []byte, up stream.Upstream, down stream.Downstream) *cursor {
@@ -94,7 +95,7 @@ func (c *cursor) next() (stretch, bool) {
 	}
 	op, times := c.ops[0], int64(1)
 	c.ops = c.ops[1:]
-	s := step{}
+	var s step
 	switch {
 	case op < opRepeat:
 		s = step{hole: int64(op>>4) + 1, count: int64(op&15) + 1}
@@ -113,7 +114,7 @@ func (c *cursor) next() (stretch, bool) {
 	default:
 		c.err = errDamaged
 	}
-	if c.err != nil || !fits(int64(c.up), s.hole, s.count, times) || !fits(int64(c.down), s.foreign, s.count, times) {
+	if c.err != nil || c.check && (!fits(int64(c.up), s.hole, s.count, times) || !fits(int64(c.down), s.foreign, s.count, times)) {
 		c.err = errDamaged
 		return stretch{}, false
 	}
@@ -196,10 +197,29 @@ func (b *builder) bytes() []byte {
 	return appendSteps(appendSteps(ops, b.last, b.times), b.open, 1)
 }
 
+// skip goes over one-byte steps that end at or below both offsets: most steps are, and this is where a search spends its time.
+func (c *cursor) skip(up stream.Upstream, down stream.Downstream) {
+	u, d, i := c.up, c.down, 0
+	for i < len(c.ops) && c.ops[i] < opRepeat {
+		hole, count := int64(c.ops[i]>>4)+1, int64(c.ops[i]&15)+1
+		if u+stream.Upstream(hole+count) > up || d+stream.Downstream(count) > down {
+			break
+		}
+		u, d = u+stream.Upstream(hole+count), d+stream.Downstream(count)
+		i++
+	}
+	if i > 0 {
+		op := c.ops[i-1]
+		c.last, c.some = step{hole: int64(op>>4) + 1, count: int64(op&15) + 1}, true
+		c.ops, c.up, c.down = c.ops[i:], u, d
+	}
+}
+
 // firstFrom finds the first record whose source offset is up or greater, and where it stands.
 func firstFrom(c *cursor, up stream.Upstream) (stream.Upstream, stream.Downstream, bool) {
 	for s, ok := c.next(); ok; s, ok = c.next() {
 		if s.count == 0 || up >= s.endUp() {
+			c.skip(up, math.MaxInt64)
 			continue
 		}
 		past := max(int64(up-s.up), 0)
@@ -213,6 +233,7 @@ func firstFrom(c *cursor, up stream.Upstream) (stream.Upstream, stream.Downstrea
 func firstAt(c *cursor, down stream.Downstream) (stream.Upstream, stream.Downstream, bool) {
 	for s, ok := c.next(); ok; s, ok = c.next() {
 		if s.count == 0 || down >= s.endDown() {
+			c.skip(math.MaxInt64, down)
 			continue
 		}
 		past := max(int64(down-s.down), 0)

@@ -3,6 +3,7 @@ package offsetsync
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"tandem/internal/stream"
 )
@@ -177,7 +178,7 @@ func (p *partition) behind(v *view, g generation, i int, up stream.Upstream) str
 	switch {
 	case up < s.endUp && i+1 < g.to && p.segs[i+1].up == s.endUp && p.segs[i+1].down > s.endDown: // foreign records follow
 		return p.survivor(v, g, s.endUp, p.segs[i+1].down)
-	case unsure && up <= s.endUp && s.endUp < g.limit && gap.To > g.limit: // perhaps none of the gap's records has survived
+	case unsure && up <= s.endUp && s.endUp < g.limit && g.limit < math.MaxInt64: // perhaps none of the gap's records has survived
 		return clamped(s.endDown, gap.Records(), notCounted)
 	case unsure && up <= s.endUp:
 		return p.survivor(v, g, s.endUp, s.endDown)
