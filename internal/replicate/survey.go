@@ -243,3 +243,16 @@ func cut(runs []stream.Run, from stream.Downstream, most int64) []stream.Run {
 	}
 	return list
 }
+
+// until is what runs have before a target offset.
+func until(runs []stream.Run, end stream.Downstream) []stream.Run {
+	i := sort.Search(len(runs), func(i int) bool { return runs[i].Down+stream.Downstream(runs[i].Count) >= end })
+	if i == len(runs) {
+		return runs
+	}
+	list := slices.Clone(runs[:i+1])
+	if list[i].Count = int64(end - list[i].Down); list[i].Count <= 0 {
+		return list[:i]
+	}
+	return list
+}

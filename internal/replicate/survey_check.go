@@ -3,6 +3,7 @@ package replicate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tandem/internal/batch"
 	"tandem/internal/stream"
@@ -32,19 +33,84 @@ func (s *survey) confirm(ctx context.Context, runs []stream.Run, one bool) ([]st
 		case !s.back && !s.tail: // as many as were copied
 			return runs, true, nil
 		case s.back && h.equal > 0 && h.first < begin+sampleRecords:
-			return cut(runs, h.first, -1), true, nil
+			return s.certain(ctx, runs, h)
 		case s.tail && h.last >= end-sampleRecords:
-			return runs, true, nil
+			return s.certain(ctx, runs, h)
 		}
 	}
 	h, err := s.hold(ctx, runs, 0)
 	if err != nil || h.differs || h.equal == 0 || s.tail && h.last < end-sampleRecords {
 		return nil, false, err
 	}
-	if s.back {
-		runs = cut(runs, h.first, -1)
+	if s.back || s.tail {
+		return s.certain(ctx, runs, h)
 	}
 	return runs, true, nil
+}
+
+// certain cuts runs that were counted from one known place off behind the last record at the other end that stands where it
+// was counted beyond doubt: then all between were counted right. Had the source lost records since, each one there would be
+// counted beside its place and could still be equal to the record at that place, so it must be the only one of its kind as
+// far as offsets were lost at most.
+func (s *survey) certain(ctx context.Context, runs []stream.Run, h agreement) ([]stream.Run, bool, error) {
+	near := cut(runs, h.first, sampleRecords)
+	if s.tail {
+		near = until(cut(runs, max(h.last+1-sampleRecords, runs[0].Down), -1), h.last+1)
+	}
+	first, last := near[0], near[len(near)-1]
+	target := s.targetCursor(max(int64(first.Down), s.first), int64(last.Down)+last.Count)
+	var side *cursor
+	if s.tail { // a record's own offset is at least as far from the known place as its copy
+		side = s.sourceCursor(max(s.from, s.from+int64(first.Down-s.gap.FromDown)), int64(last.Up)+last.Count)
+		if s.ours != nil {
+			side.at = s.from
+		}
+	} else {
+		side = s.targetCursor(max(int64(s.gap.ToDown)-(s.to-int64(first.Up)), int64(s.gap.FromDown), s.first), target.end)
+		if s.ours != nil {
+			side.at = max(int64(s.gap.FromDown), s.first)
+		}
+	}
+	var candidates []mark
+	alone := make(map[uint64]int64) // where a digest was seen first
+	for {
+		m, ok, err := target.next(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if !ok {
+			break
+		}
+		candidates, alone[m.digest] = append(candidates, m), -1
+	}
+	for {
+		m, ok, err := side.next(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if !ok {
+			break
+		}
+		if at, of := alone[m.digest]; of && at < 0 {
+			alone[m.digest] = m.offset
+		}
+	}
+	if s.tail {
+		slices.Reverse(candidates)
+	}
+	for _, c := range candidates {
+		own := cut(near, stream.Downstream(c.offset), 1)
+		if len(own) == 0 || own[0].Down != stream.Downstream(c.offset) {
+			continue
+		}
+		if s.tail && alone[c.digest] == int64(own[0].Up) {
+			return until(runs, own[0].Down+1), true, nil
+		}
+		if !s.tail && alone[c.digest] == c.offset {
+			return cut(runs, own[0].Down, -1), true, nil
+		}
+	}
+	return nil, false, nil
 }
 
 // agreement is what came out of holding records of the target against those of the source that they are to be.
