@@ -178,7 +178,7 @@ func (p *partition) behind(v *view, g generation, i int, up stream.Upstream) str
 	switch {
 	case up < s.endUp && i+1 < g.to && p.segs[i+1].up == s.endUp && p.segs[i+1].down > s.endDown: // foreign records follow
 		return p.survivor(v, g, s.endUp, p.segs[i+1].down)
-	case unsure && up <= s.endUp && s.endUp < g.limit && g.limit < math.MaxInt64: // perhaps none of the gap's records has survived
+	case unsure && up <= s.endUp && s.endUp < g.limit && doubtful(gap, g):
 		return clamped(s.endDown, gap.Records(), notCounted)
 	case unsure && up <= s.endUp:
 		return p.survivor(v, g, s.endUp, s.endDown)
@@ -194,6 +194,12 @@ func (p *partition) behind(v *view, g generation, i int, up stream.Upstream) str
 		return stream.Translated{Offset: s.endDown, Class: stream.Ahead, Reason: notMirrored}
 	}
 	return exactly(s.endDown)
+}
+
+// doubtful says that perhaps no record of a gap has survived: a later generation may have them anew, or has in part, for there are
+// more of them than source offsets.
+func doubtful(gap stream.Gap, g generation) bool {
+	return g.limit < math.MaxInt64 || gap.To != -1 && gap.Records() > int64(gap.To-gap.From)
 }
 
 // between is the place of an offset that was mirrored before the first run, by MM2's offset syncs.
