@@ -171,7 +171,7 @@ func apply(ctx context.Context, stdout, stderr io.Writer, file string, w way, o 
 		return report(stdout, o, r, fmt.Sprintf("plan %s was applied at %s by %s: nothing to do", d.plan.ID, d.done.At.UTC().Format(time.RFC3339), d.done.By))
 	}
 	if r.Problems, err = d.mover.Check(ctx, d.plan, d.done, o.maxAge); err != nil {
-		return fmt.Errorf("look at what the plan rests on (nothing was changed): %s", kafka.Explain(err))
+		return fmt.Errorf("look at what the plan rests on (nothing was changed): %w", err)
 	}
 	if len(r.Problems) > 0 {
 		if err := report(stdout, o, r, strings.Join(r.Problems, "\n")); err != nil {
@@ -201,19 +201,22 @@ func (d *desk) finish(stdout io.Writer, o applyOptions, r result, did string, ou
 	}
 	lines = append(lines, fmt.Sprintf("plan %s: %d groups changed on %s and read back, %d were there already, %d failed",
 		d.plan.ID, out.Changed, d.plan.To.Alias, out.Already, len(out.Failed)))
+	if r.Did == "applied" && d.plan.Kind == failover.Over {
+		lines = append(lines, fmt.Sprintf("next: start the consumers and producers on %s", d.plan.To.Alias))
+	}
 	if err := report(stdout, o, r, strings.Join(lines, "\n")); err != nil {
 		return err
 	}
 	switch {
 	case failed != nil:
-		return refused{fmt.Errorf("%s: %w", kafka.Explain(failed), errAgain)}
+		return refused{fmt.Errorf("%w; %w", failed, errAgain)}
 	case len(out.Failed) > 0:
-		return refused{fmt.Errorf("%d groups failed: do what is said of them, %w", len(out.Failed), errAgain)}
+		return refused{fmt.Errorf("%d groups failed: do what is said of them, then %w", len(out.Failed), errAgain)}
 	}
 	return nil
 }
 
-var errAgain = errors.New("then run the command again: it goes on where it stopped")
+var errAgain = errors.New("run the command again: it goes on where it stopped")
 
 func report(w io.Writer, o applyOptions, r result, text string) error {
 	if o.asJSON {

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/failover"
 	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
 	"tandem/internal/policy"
 	"tandem/internal/stream"
 )
@@ -37,8 +36,9 @@ type scene struct {
 	choice
 	failover.Situation
 
-	forward *noted // of the flow from->to, on to; nil where there is none
-	back    *noted // of the flow to->from, on from; nil where there is none, or where from does not answer
+	forward *noted            // of the flow from->to, on to; nil where there is none
+	back    *noted            // of the flow to->from, on from; nil where there is none, or where from does not answer
+	mm2     *offsetsync.Store // offset syncs of the flow from->to; nil where they cannot be had
 
 	fromTopics []stream.Topic
 	listed     map[string]stream.Group // groups of from, by name
@@ -103,63 +103,16 @@ func (s *scene) target(ctx context.Context) error {
 	if err := s.forward.readCheckpoints(step, s.toAdmin, s.flow.Policy.CheckpointsTopic(s.from)); err != nil {
 		return s.away(s.to, err)
 	}
+	if s.flow.OffsetSyncs.Location == "target" {
+		if s.mm2, err = readSyncs(step, s.toAdmin, s.flow.Policy.OffsetSyncsTopic(s.from)); err != nil {
+			return s.away(s.to, err)
+		}
+	}
 	return nil
 }
 
 func (s *scene) away(alias string, err error) error {
 	return fmt.Errorf("cluster %s: %s", alias, kafka.Explain(err))
-}
-
-// source asks the cluster that groups leave. When it does not answer in time, that is a finding; on the way back it must.
-func (s *scene) source(ctx context.Context) error {
-	err := s.askSource(ctx)
-	switch {
-	case err == nil:
-		s.From.Live = true
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case s.kind == failover.Back:
-		return fmt.Errorf("%w; groups return when both clusters answer", s.away(s.from, err))
-	default:
-		s.lose(err)
-	}
-	return nil
-}
-
-// lose takes the source for dead: only what its last answers left on the target counts.
-func (s *scene) lose(err error) {
-	if s.From.ClusterID != "" {
-		err = fmt.Errorf("it answers in part: %w", err)
-	}
-	s.From.Live, s.From.Away = false, kafka.Explain(err)
-	s.From.States, s.From.Starts, s.fromTopics, s.back = nil, nil, nil, nil
-}
-
-func (s *scene) askSource(ctx context.Context) error {
-	first, cancel := context.WithTimeout(ctx, s.sourceWait)
-	defer cancel()
-	id, err := s.fromAdmin.ClusterID(first)
-	if err != nil {
-		return err
-	}
-	s.From.ClusterID = id
-	step, cancel := context.WithTimeout(ctx, max(s.sourceWait, stepWait))
-	defer cancel()
-	if s.fromTopics, err = s.fromAdmin.Topics(step); err != nil {
-		return err
-	}
-	groups, err := s.fromAdmin.Groups(step)
-	if err != nil {
-		return err
-	}
-	s.listed = make(map[string]stream.Group, len(groups))
-	for _, g := range groups {
-		s.listed[g.ID] = g
-	}
-	if s.home != nil {
-		s.back, err = readNoted(step, s.fromAdmin, s.to)
-	}
-	return err
 }
 
 // maps puts what was noted into the situation.
@@ -211,231 +164,6 @@ func (s *scene) rules() {
 		}
 	}
 	s.Rules = r
-}
-
-// groups finds the chosen groups and what they have committed on the source.
-func (s *scene) groups(ctx context.Context) error {
-	if !s.From.Live {
-		s.knownGroups()
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, stepWait)
-	defer cancel()
-	var ids []string
-	for id := range s.listed {
-		if s.chosen(id) {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	err := s.liveGroups(ctx, ids)
-	if err == nil || ctx.Err() == nil && s.kind == failover.Back {
-		return err
-	}
-	s.lose(err)
-	s.knownGroups()
-	return nil
-}
-
-// chosen says whether a group is one of the plan's. On the way back these are the groups of the failovers in force, unless the
-// arguments name others: the cluster has groups of its own.
-func (s *scene) chosen(group string) bool {
-	if s.choice.groups != nil && !s.choice.groups.Accepts(group) {
-		return false
-	}
-	if s.kind != failover.Back {
-		return s.flow.Groups.Accepts(group)
-	}
-	if s.choice.groups != nil {
-		return true
-	}
-	for _, r := range failover.InForce(s.Failovers) {
-		for _, g := range r.Groups {
-			if g.Group == group {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (s *scene) knownGroups() {
-	s.From.Groups = make(map[string]stream.GroupOffsets)
-	for id, g := range s.forward.known.Groups {
-		if s.chosen(id) {
-			s.From.Groups[id] = g
-		}
-	}
-}
-
-func (s *scene) liveGroups(ctx context.Context, ids []string) error {
-	asked := ids
-	if s.kind == failover.Back {
-		s.Returning = failover.InForce(s.Failovers)
-		for _, r := range s.Returning {
-			for _, g := range r.Groups {
-				asked = append(asked, g.Group)
-			}
-		}
-		slices.Sort(asked)
-		asked = slices.Compact(asked)
-	}
-	now := time.Now()
-	offsets, failed, err := s.fromAdmin.GroupOffsets(ctx, asked)
-	if err != nil {
-		return err
-	}
-	s.From.Groups = make(map[string]stream.GroupOffsets)
-	s.Standing = make(map[string]bool)
-	for _, id := range asked {
-		if err := failed[id]; err != nil {
-			s.Standing[id] = true
-			s.Obstacles = append(s.Obstacles, fmt.Sprintf("group %s: %s does not tell its offsets (%s): try again", id, s.from, kafka.Explain(err)))
-			continue
-		}
-		s.Standing[id] = len(offsets[id]) > 0
-		if len(offsets[id]) > 0 && slices.Contains(ids, id) {
-			s.From.Groups[id] = stream.GroupOffsets{Group: id, At: now, Offsets: offsets[id]}
-		}
-	}
-	if s.From.States, err = s.fromAdmin.GroupStates(ctx, ids); len(s.From.States) > 0 {
-		err = nil // a group without an answer counts as live
-	}
-	return err
-}
-
-// ends finds the legs, and where their logs begin and end on both sides.
-func (s *scene) ends(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stepWait)
-	defer cancel()
-	known := make(map[stream.Partition]stream.SourceEnd)
-	if s.forward != nil {
-		known = s.forward.known.Ends()
-	}
-	var partitions []stream.Partition
-	for _, t := range s.fromTopics {
-		for n := range t.Partitions {
-			partitions = append(partitions, stream.Partition{Topic: t.Name, Number: n})
-		}
-	}
-	if !s.From.Live {
-		for p := range known {
-			partitions = append(partitions, p)
-		}
-	}
-	for _, g := range s.From.Groups {
-		for p := range g.Offsets {
-			partitions = append(partitions, p)
-		}
-	}
-	s.Legs = s.Rules.Legs(partitions)
-	var there []stream.Partition
-	for _, l := range s.Legs {
-		if s.To.Topics[l.To.Topic].Partitions > l.To.Number {
-			there = append(there, l.To)
-		}
-	}
-	var err error
-	if s.To.Starts, s.To.Ends, err = bounds(ctx, s.toAdmin, there); err != nil {
-		return s.away(s.to, err)
-	}
-	s.From.Ends = known
-	if s.From.Live {
-		if err := s.liveEnds(ctx, known); err != nil {
-			if s.kind == failover.Back {
-				return s.away(s.from, err)
-			}
-			s.lose(err)
-			s.Legs = s.Rules.Legs(partitions)
-		}
-	}
-	s.stand()
-	return nil
-}
-
-// bounds are the starts and ends of logs.
-func bounds(ctx context.Context, admin *kafka.Admin, partitions []stream.Partition) (starts, ends map[stream.Partition]int64, err error) {
-	starts, failed, err := admin.Offsets(ctx, partitions, stream.Earliest)
-	if err = errors.Join(err, anyOf(failed)); err != nil {
-		return nil, nil, err
-	}
-	ends, failed, err = admin.Offsets(ctx, partitions, stream.Latest)
-	return starts, ends, errors.Join(err, anyOf(failed))
-}
-
-// liveEnds replaces what was seen of the source by what it says now.
-func (s *scene) liveEnds(ctx context.Context, known map[stream.Partition]stream.SourceEnd) error {
-	there := make(map[string]int32, len(s.fromTopics))
-	for _, t := range s.fromTopics {
-		there[t.Name] = t.Partitions
-	}
-	var partitions []stream.Partition
-	for _, l := range s.Legs {
-		if there[l.From.Topic] > l.From.Number {
-			partitions = append(partitions, l.From)
-		}
-	}
-	now := time.Now()
-	starts, ends, err := bounds(ctx, s.fromAdmin, partitions)
-	if err != nil {
-		return err
-	}
-	s.From.Starts = starts
-	s.From.Ends = make(map[stream.Partition]stream.SourceEnd, len(ends))
-	for p, end := range ends {
-		seen := known[p]
-		s.From.Ends[p] = stream.SourceEnd{End: stream.Upstream(end), Acked: seen.Acked, Newest: seen.Newest, At: now}
-	}
-	return nil
-}
-
-// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Not where
-// others write to the same partitions: records there may be anybody's.
-func (s *scene) stand() {
-	for _, l := range s.Legs {
-		switch l.Way {
-		case failover.Mirrored:
-			if end, ok := s.To.Ends[l.To]; ok && s.forward != nil {
-				s.forward.offsets.Stands(l.To, l.From, stream.Downstream(s.To.Starts[l.To]), stream.Downstream(end))
-			}
-		case failover.Home:
-			if end, ok := s.From.Ends[l.From]; ok && s.back != nil && s.From.Live && l.From.Topic != l.To.Topic {
-				s.back.offsets.Stands(l.From, l.To, stream.Downstream(s.From.Starts[l.From]), stream.Downstream(end.End))
-			}
-		case failover.Both:
-		}
-	}
-}
-
-// targetGroups asks the target for the chosen groups.
-func (s *scene) targetGroups(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stepWait)
-	defer cancel()
-	var ids []string
-	for id := range s.From.Groups {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	offsets, failed, err := s.toAdmin.GroupOffsets(ctx, ids)
-	if err != nil {
-		return s.away(s.to, err)
-	}
-	s.To.Offsets = offsets
-	for _, id := range ids {
-		if err := failed[id]; err != nil {
-			s.Obstacles = append(s.Obstacles, fmt.Sprintf("group %s: %s does not tell its offsets (%s): try again", id, s.to, kafka.Explain(err)))
-		}
-	}
-	s.To.States, err = s.toAdmin.GroupStates(ctx, ids)
-	if err != nil && len(s.To.States) == 0 && len(ids) > 0 {
-		return s.away(s.to, err)
-	}
-	for _, id := range ids {
-		if _, ok := s.To.States[id]; !ok {
-			s.To.States[id] = stream.Group{ID: id} // counts as live
-		}
-	}
-	return nil
 }
 
 // divergence reads what only the cluster that groups return to holds.

@@ -67,3 +67,20 @@ func (n *noted) readCheckpoints(ctx context.Context, admin *kafka.Admin, topic s
 	}
 	return err
 }
+
+// readSyncs reads MM2's offset syncs, which tell of what was mirrored before Tandem. One that cannot be read is passed over, as
+// MM2 does.
+func readSyncs(ctx context.Context, admin *kafka.Admin, topic string) (*offsetsync.Store, error) {
+	store := offsetsync.NewStore(false)
+	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
+		if n, err := offsetsync.Decode(r); err == nil {
+			store.Add(n)
+		}
+		return nil
+	})
+	store.Ready()
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, nil
+	}
+	return store, err
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -25,6 +26,7 @@ type stand struct {
 	t        *testing.T
 	a, b     *kafka.Admin
 	clusterA *embedded.Cluster
+	clusterB *embedded.Cluster
 	file     string
 	ahead    int // records at the end of A that B does not have
 }
@@ -52,7 +54,7 @@ func newStand(t *testing.T, twoWay bool, ahead int) *stand {
 		t.Cleanup(func() { admin.Close() })
 		return admin
 	}
-	s := &stand{t: t, a: admin(a), b: admin(b), clusterA: a, ahead: ahead, file: filepath.Join(t.TempDir(), "mm2.properties")}
+	s := &stand{t: t, a: admin(a), b: admin(b), clusterA: a, clusterB: b, ahead: ahead, file: filepath.Join(t.TempDir(), "mm2.properties")}
 	properties := fmt.Sprintf("clusters = A, B\nA.bootstrap.servers = %s\nB.bootstrap.servers = %s\nA->B.enabled = true\nA->B.topics = orders\n", a.Bootstrap(), b.Bootstrap())
 	if twoWay {
 		properties += "B->A.enabled = true\nB->A.topics = orders\n"
@@ -143,7 +145,9 @@ func (s *stand) noteGroups(group string) {
 		_, known = now.Groups[group]
 	}
 	cancel()
-	<-ended
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		s.t.Fatal(err)
+	}
 }
 
 type ran struct {
@@ -335,5 +339,63 @@ func TestCannotRun(t *testing.T) {
 	}
 	if r := s.must(1, "undo", file); !strings.Contains(r.out, "was never applied") {
 		t.Errorf("undo: %s", r.out)
+	}
+	s.clusterB.Close()
+	for _, args := range [][]string{{"plan", s.file, "--from", "A", "--to", "B"}, {"apply", file}, {"undo", file}, {"status", s.file}} {
+		if r := s.must(2, args...); !strings.Contains(r.errors, "cluster B: ") || strings.Count(r.errors, "\n") != 1 {
+			t.Errorf("failover %s with B dead: %s%s", args[0], r.out, r.errors)
+		}
+	}
+}
+
+// TestManyGroups has 1,000 groups of 50 partitions: a plan and its application must not go to the clusters group by group.
+func TestManyGroups(t *testing.T) {
+	const groups, partitions = 1000, 50
+	clusters := map[string]*embedded.Cluster{}
+	for alias, topic := range map[string]string{"A": "orders", "B": "A.orders"} {
+		c, err := embedded.Start("cluster-"+alias, partitions, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		clusters[alias] = c
+	}
+	s := &stand{t: t, file: filepath.Join(t.TempDir(), "mm2.properties")}
+	s.do(os.WriteFile(s.file, fmt.Appendf(nil, "clusters = A, B\nA.bootstrap.servers = %s\nB.bootstrap.servers = %s\nA->B.enabled = true\noffset.storage.replication.factor = 1\n",
+		clusters["A"].Bootstrap(), clusters["B"].Bootstrap()), 0o600))
+	p, err := open(s.file, "A", "B", time.Second)
+	s.do(err)
+	defer p.close()
+	m := offsetsync.NewMap(1<<20, nil)
+	offsets := make(map[stream.Partition]stream.Committed)
+	for n := range int32(partitions) {
+		from, to := stream.Partition{Topic: "orders", Number: n}, stream.Partition{Topic: "A.orders", Number: n}
+		var list []stream.Record
+		for i := range records {
+			list = append(list, stream.Record{Partition: n, Value: []byte(fmt.Sprint(i))})
+		}
+		s.do(p.fromAdmin.Append(t.Context(), "orders", list))
+		s.do(p.toAdmin.Append(t.Context(), "A.orders", list))
+		m.Stands(to, from, 0, 0)
+		m.Ack(stream.Ack{Source: from, Remote: to, Topic: stream.TopicID{1}, Bytes: 1, Runs: []stream.Run{{Count: records}}, Next: records, NextDown: records})
+		offsets[from] = stream.Committed{Offset: int64(n)}
+	}
+	s.do((&notes{admin: p.toAdmin, flow: p.flow}).Write(t.Context(), m.Changed()))
+	for i := range groups {
+		_, err := p.fromAdmin.CommitOffsets(t.Context(), fmt.Sprintf("group-%04d", i), offsets)
+		s.do(err)
+	}
+	file := filepath.Join(t.TempDir(), "plan.json")
+	start := time.Now()
+	s.must(0, "plan", s.file, "--from", "A", "--to", "B", "--out", file)
+	planned := time.Since(start)
+	s.must(0, "apply", file)
+	t.Logf("plan %v, apply %v", planned, time.Since(start)-planned)
+	all, _, err := p.toAdmin.GroupOffsets(t.Context(), []string{"group-0000", "group-0999"})
+	s.do(err)
+	for id, got := range all {
+		if len(got) != partitions || got[stream.Partition{Topic: "A.orders", Number: 49}].Offset != 49 {
+			t.Errorf("%s stands at %v", id, got)
+		}
 	}
 }

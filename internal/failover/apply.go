@@ -18,7 +18,7 @@ func (m *Mover) Apply(ctx context.Context, p Plan, done *Record) (Outcome, error
 	notes := r.encode()
 	if done == nil {
 		if err := m.Notes.Write(ctx, notes); err != nil {
-			return Outcome{}, fmt.Errorf("note the failover (no group was moved): %w", err)
+			return Outcome{}, fmt.Errorf("note the failover (no group was moved): %w", m.words(err))
 		}
 	}
 	out := m.each(ctx, pending(p, done).Groups, forth)
@@ -32,7 +32,7 @@ func (m *Mover) Apply(ctx context.Context, p Plan, done *Record) (Outcome, error
 		return out, ctx.Err()
 	}
 	if err := m.Notes.Write(ctx, append(heads, r.head())); err != nil {
-		return out, fmt.Errorf("note the end of the failover (run the command again): %w", err)
+		return out, fmt.Errorf("note the end of the failover: %w", m.words(err))
 	}
 	return out, nil
 }
@@ -82,7 +82,7 @@ func (m *Mover) Undo(ctx context.Context, p Plan, done Record) (Outcome, error) 
 	}
 	done.State, done.At, done.By, done.Failed = Undone, m.Now().UTC(), m.By, nil
 	if err := m.Notes.Write(ctx, append(m.turn(p.Completes, Applied), done.head())); err != nil {
-		return out, fmt.Errorf("note that the failover is undone (run the command again): %w", err)
+		return out, fmt.Errorf("note that the failover is undone: %w", m.words(err))
 	}
 	return out, nil
 }

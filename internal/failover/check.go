@@ -55,7 +55,7 @@ func (c *checker) logs(ctx context.Context) error {
 	to := c.plan.To.Alias
 	id, err := c.mover.Logs.ClusterID(ctx)
 	if err != nil {
-		return fmt.Errorf("ask %s for its cluster id: %w", to, err)
+		return fmt.Errorf("ask %s for its cluster id: %w", to, c.mover.words(err))
 	}
 	if id != c.plan.To.ClusterID {
 		c.say("%s is another cluster than when the plan was made (id %s, was %s): look at its bootstrap.servers", to, id, c.plan.To.ClusterID)
@@ -63,7 +63,7 @@ func (c *checker) logs(ctx context.Context) error {
 	}
 	listed, err := c.mover.Logs.Topics(ctx)
 	if err != nil {
-		return fmt.Errorf("list the topics of %s: %w", to, err)
+		return fmt.Errorf("list the topics of %s: %w", to, c.mover.words(err))
 	}
 	topics := make(map[string]stream.Topic, len(listed))
 	for _, t := range listed {
@@ -116,7 +116,7 @@ func (c *checker) bounds(ctx context.Context, used map[stream.Partition]*span, t
 	for _, at := range []int64{stream.Earliest, stream.Latest} {
 		offsets, refused, err := c.mover.Logs.Offsets(ctx, partitions, at)
 		if err != nil {
-			return fmt.Errorf("ask %s for the ends of its logs: %w", to, err)
+			return fmt.Errorf("ask %s for the ends of its logs: %w", to, c.mover.words(err))
 		}
 		for _, p := range partitions {
 			offset, ok := offsets[p]
@@ -147,7 +147,7 @@ func (c *checker) target(ctx context.Context) error {
 	for groups := range slices.Chunk(c.plan.Groups, groupsAtATime) {
 		states, now, refused, err := c.mover.ask(ctx, groups)
 		if err != nil {
-			return fmt.Errorf("ask %s for its groups: %w", to, err)
+			return fmt.Errorf("ask %s for its groups: %w", to, c.mover.words(err))
 		}
 		for _, g := range groups {
 			if err := refused[g.Group]; err != nil {
@@ -195,7 +195,7 @@ func (c *checker) source(ctx context.Context) error {
 			if c.plan.Mode == Disaster {
 				return nil // it comes and goes; the plan does not rest on it
 			}
-			return fmt.Errorf("ask %s for its groups: %w", from, err)
+			return fmt.Errorf("ask %s for its groups: %w", from, c.mover.words(err))
 		}
 		for _, g := range groups {
 			if refused[g.Group] == nil {

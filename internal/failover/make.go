@@ -124,8 +124,11 @@ func (m *maker) groups(ctx context.Context) error {
 func (m *maker) stays(group, topic string) {
 	from, to := m.s.Rules.From, m.s.Rules.To
 	if m.s.Kind == Back {
-		m.block("group %s has positions in %s of %s, which no flow %s->%s replicates: what was written to it on %s is not on %s; enable the flow, or leave the topic out with --topics",
+		what := fmt.Sprintf("group %s has positions in %s of %s, which no flow %s->%s replicates: what was written to it on %s is not on %s; enable the flow, or leave the topic out with --topics",
 			group, topic, from, from, to, from, to)
+		if n := len(m.plan.Blockers); n == 0 || m.plan.Blockers[n-1].What != what { // once for all partitions
+			m.block("%s", what)
+		}
 		return
 	}
 	m.warn("group %s has positions in %s of %s, which no flow %s->%s replicates: they stay there", group, topic, from, from, to)
@@ -150,6 +153,11 @@ func (m *maker) position(ctx context.Context, group string, leg Leg, at stream.C
 		New: found.at, Note: at.Metadata, Class: found.class.String(), Again: found.again, Reason: found.reason}
 	if old, ok := s.To.Offsets[group][leg.To]; ok {
 		p.Old, p.OldNote = &old.Offset, old.Metadata
+	}
+	if s.Kind == Back && leg.Way == Home && leg.From.Topic == leg.To.Topic && found.class == stream.Ahead {
+		// One name on both sides: behind what was mirrored stands what was written on From.
+		m.stays(group, leg.From.Topic)
+		return p, true, nil
 	}
 	if found.class != stream.Exact && !found.gone {
 		p.blocksWhy = cmp.Or(found.reason, found.class.String())
@@ -242,6 +250,12 @@ func (m *maker) loss(leg Leg, p *Partition) {
 	}
 	p.Mirrored = max(p.Mirrored, int64(end.Acked))
 	p.SourceEnd = int64(end.End)
+	switch {
+	case !s.From.Live: // it was seen before the last records were mirrored
+		p.SourceEnd = max(p.SourceEnd, p.Mirrored)
+	case p.SourceEnd < p.Mirrored:
+		m.warn("%s of %s ends at %d, and is mirrored up to %d: its log was cut, or the topic made anew; see what mirror says of it", leg.From, s.Rules.From, p.SourceEnd, p.Mirrored)
+	}
 	at := end.At.UTC()
 	p.Seen = &at
 	p.Lost = max(0, p.SourceEnd-max(p.Mirrored, s.From.Starts[leg.From]))

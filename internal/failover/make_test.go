@@ -229,6 +229,41 @@ func TestWayBack(t *testing.T) {
 	}
 }
 
+func TestLoss(t *testing.T) {
+	w := newWorld().end("orders/0", 120, 100).group("g", "orders/0", 40).group("g", "orders/1", 40)
+	w.Mode = Disaster
+	w.log("A.orders/1", 0, 58) // eight more than the mirror had noted, and than A had when it was last seen
+	p := w.dead().plan(t.Context())
+	if x := p.Partitions[0]; x.SourceEnd != 120 || x.Mirrored != 100 || x.Lost != 20 || x.LostSeconds != 1.5 || !x.Seen.Equal(noon.Add(-3*time.Second)) {
+		t.Errorf("%+v", x)
+	}
+	if x := p.Partitions[1]; x.SourceEnd != 58 || x.Mirrored != 58 || x.Lost != 0 {
+		t.Errorf("%+v", x)
+	}
+	w = newWorld().end("orders/0", 90, 100).group("g", "orders/0", 40)
+	if p := w.plan(t.Context()); !strings.Contains(fmt.Sprint(p.Warnings), "orders/0 of A ends at 90, and is mirrored up to 100") {
+		t.Errorf("a source that was cut: %v", p.Warnings)
+	}
+}
+
+func TestWayBackUnderOneName(t *testing.T) {
+	w := newWorld()
+	w.Kind, w.Mode = Back, Controlled
+	w.Rules = Rules{From: "B", To: "A", HomeReplicates: func(topic string) bool { return topic == "orders" }}
+	w.Rules.HomePolicy, _ = policy.New(policy.IdentityClass, ".", false, "A")
+	w.From.Ends, w.To.Topics = map[stream.Partition]stream.SourceEnd{}, map[string]stream.Topic{}
+	w.log("orders/0", 0, 110)
+	w.Home, w.Map = newFakeMap().copied(at("orders/0"), 10, 110, 0), nil
+	w.group("g", "orders/0", 100)
+	if p := w.plan(t.Context()); p.Blocked() || p.find("g", "orders/0").New != 110 {
+		t.Errorf("at the end of what was mirrored: %+v %v", p.Groups, p.Blockers)
+	}
+	w.group("g", "orders/0", 105)
+	if p := w.plan(t.Context()); !p.blockedBy("what was written to it on B is not on A") || p.Passing() {
+		t.Errorf("among B's own records: %v", p.Blockers)
+	}
+}
+
 // diary is a log of B, one record a second.
 type diary struct{ first time.Time }
 

@@ -108,6 +108,17 @@ func (m *Mover) explain(err error) string {
 	return err.Error()
 }
 
+// told is an error in words for people.
+type told struct {
+	error
+	words string
+}
+
+func (t told) Error() string { return t.words }
+func (t told) Unwrap() error { return t.error }
+
+func (m *Mover) words(err error) error { return told{err, m.explain(err)} }
+
 // some does one batch. Every group of it is in the outcome, also when the cluster stopped answering.
 func (m *Mover) some(ctx context.Context, groups []Group, to decide, out *Outcome) error {
 	states, now, refused, err := m.ask(ctx, groups)

@@ -84,7 +84,7 @@ type Boundary struct {
 // RecordGroup is a group that was moved.
 type RecordGroup struct {
 	Group     string           `json:"group"`
-	Positions []RecordPosition `json:"positions"`
+	Positions []RecordPosition `json:"positions"` // written for people; Records does not keep them
 }
 
 // RecordPosition is a position on To, before and after.
@@ -247,6 +247,9 @@ func (c *Records) Load(r stream.Record) error {
 	if err := json.Unmarshal(r.Value, &p); err != nil {
 		return fmt.Errorf("failover %s: part %d: %w", plan, n, err)
 	}
+	for i := range p.Groups {
+		p.Groups[i].Positions = nil // for people who look into the topic; the plan has them as well
+	}
 	if c.parts[plan] == nil {
 		c.parts[plan] = make(map[int32]part)
 	}
@@ -258,17 +261,15 @@ func (c *Records) Load(r stream.Record) error {
 func (c *Records) All() []Record {
 	var all []Record
 	for plan, r := range c.heads {
-		groups := make(map[string]int)
+		groups := make(map[string]bool)
 		for n := range r.Parts {
 			p := c.parts[plan][int32(n+1)]
 			r.Boundaries = append(r.Boundaries, p.Boundaries...)
 			for _, g := range p.Groups {
-				if i, ok := groups[g.Group]; ok {
-					r.Groups[i].Positions = append(r.Groups[i].Positions, g.Positions...)
-					continue
+				if !groups[g.Group] { // a large one is in several parts
+					groups[g.Group] = true
+					r.Groups = append(r.Groups, g)
 				}
-				groups[g.Group] = len(r.Groups)
-				r.Groups = append(r.Groups, g)
 			}
 		}
 		all = append(all, r)

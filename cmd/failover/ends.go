@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tandem/internal/failover"
+	"tandem/internal/kafka"
+	"tandem/internal/stream"
+)
+
+// ends finds the legs, and where their logs begin and end on both sides.
+func (s *scene) ends(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stepWait)
+	defer cancel()
+	known := make(map[stream.Partition]stream.SourceEnd)
+	if s.forward != nil {
+		known = s.forward.known.Ends()
+	}
+	var partitions []stream.Partition
+	for _, t := range s.fromTopics {
+		for n := range t.Partitions {
+			partitions = append(partitions, stream.Partition{Topic: t.Name, Number: n})
+		}
+	}
+	if !s.From.Live {
+		for p := range known {
+			partitions = append(partitions, p)
+		}
+	}
+	for _, g := range s.From.Groups {
+		for p := range g.Offsets {
+			partitions = append(partitions, p)
+		}
+	}
+	s.Legs = s.Rules.Legs(partitions)
+	var there []stream.Partition
+	for _, l := range s.Legs {
+		if s.To.Topics[l.To.Topic].Partitions > l.To.Number {
+			there = append(there, l.To)
+		}
+	}
+	var err error
+	if s.To.Starts, s.To.Ends, err = bounds(ctx, s.toAdmin, there); err != nil {
+		return s.away(s.to, err)
+	}
+	s.From.Ends = known
+	if s.From.Live {
+		if err := s.liveEnds(ctx, known); err != nil {
+			if s.kind == failover.Back {
+				return s.away(s.from, err)
+			}
+			s.lose(err)
+			s.Legs = s.Rules.Legs(partitions)
+		}
+	}
+	s.stand()
+	return nil
+}
+
+// bounds are the starts and ends of logs.
+func bounds(ctx context.Context, admin *kafka.Admin, partitions []stream.Partition) (starts, ends map[stream.Partition]int64, err error) {
+	starts, failed, err := admin.Offsets(ctx, partitions, stream.Earliest)
+	if err = errors.Join(err, anyOf(failed)); err != nil {
+		return nil, nil, err
+	}
+	ends, failed, err = admin.Offsets(ctx, partitions, stream.Latest)
+	return starts, ends, errors.Join(err, anyOf(failed))
+}
+
+// liveEnds replaces what was seen of the source by what it says now.
+func (s *scene) liveEnds(ctx context.Context, known map[stream.Partition]stream.SourceEnd) error {
+	there := make(map[string]int32, len(s.fromTopics))
+	for _, t := range s.fromTopics {
+		there[t.Name] = t.Partitions
+	}
+	var partitions []stream.Partition
+	for _, l := range s.Legs {
+		if there[l.From.Topic] > l.From.Number {
+			partitions = append(partitions, l.From)
+		}
+	}
+	now := time.Now()
+	starts, ends, err := bounds(ctx, s.fromAdmin, partitions)
+	if err != nil {
+		return err
+	}
+	s.From.Starts = starts
+	s.From.Ends = make(map[stream.Partition]stream.SourceEnd, len(ends))
+	for p, end := range ends {
+		seen := known[p]
+		s.From.Ends[p] = stream.SourceEnd{End: stream.Upstream(end), Acked: seen.Acked, Newest: seen.Newest, At: now}
+	}
+	return nil
+}
+
+// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Not where
+// others write to the same partitions: records there may be anybody's.
+func (s *scene) stand() {
+	for _, l := range s.Legs {
+		switch l.Way {
+		case failover.Mirrored:
+			if end, ok := s.To.Ends[l.To]; ok && s.forward != nil {
+				s.forward.offsets.Stands(l.To, l.From, stream.Downstream(s.To.Starts[l.To]), stream.Downstream(end))
+				if s.mm2 != nil {
+					s.forward.offsets.Below(l.To, s.mm2.Points(l.From))
+				}
+			}
+		case failover.Home:
+			if end, ok := s.From.Ends[l.From]; ok && s.back != nil && s.From.Live && l.From.Topic != l.To.Topic {
+				s.back.offsets.Stands(l.From, l.To, stream.Downstream(s.From.Starts[l.From]), stream.Downstream(end.End))
+			}
+		case failover.Both:
+		}
+	}
+}
