@@ -47,3 +47,23 @@ func TestDigestsAreOfRecordsNotOfBatches(t *testing.T) {
 		}
 	}
 }
+
+// Offsets are those of the records that Digests tells of, holes or not.
+func TestOffsetsAreThoseOfTheDigests(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		recs := randomRecs(r, 60, 40, 60, true)
+		from := recs[r.IntN(len(recs))].offset
+		s := NewShaper()
+		for _, v := range frame(t, encode(t, source{recs: recs, codec: kgo.CodecLz4})) {
+			var want, got []int64
+			err := s.Digests(v, from, func(offset int64, _ uint64) bool { want = append(want, offset); return len(want) < 20 })
+			if err == nil {
+				err = s.Offsets(v, from, func(offset int64) bool { got = append(got, offset); return len(got) < 20 })
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("seed %d: offsets %v, want %v: %v", seed, got, want, err)
+			}
+		}
+	}
+}

@@ -6,7 +6,12 @@
 // produce.go (one queue for each target broker, five requests open), ack.go (what an answer does), and pipe.go, the
 // one goroutine that owns all of that state. resume.go decides where a partition starts; exact.go holds that against the
 // target's log, compare.go against its records, foreign.go against other writers; leaders.go follows leader changes;
-// waiting.go tries again; outage.go tells once what stops many.
+// waiting.go tries again; outage.go tells once what stops many; settled.go tells of places that no batch tells of.
+//
+// Two-way flows: origins.go knows what the opposite flow has written, which is not sent back; shared.go finds our records
+// among others' in a remote partition. survey.go recounts gaps of the exact offset map; survey_check.go says whether a
+// count is to be believed, survey_match.go matches by contents where it is not (survey_rare.go: which records are alone
+// of their kind).
 //
 // What comes in: assignments (source partition, remote partition, limits), and where each one starts. What goes out: batches
 // to the target in order, a stream.Ack for each one that the target has appended, and events.
@@ -16,5 +21,6 @@
 // writes to a remote partition carries producer sequence n (modulo 2^31), whatever process writes it.
 //
 // Guarantees: order within a partition; no record skipped without an event; bounded memory (Budget), of which what waits to
-// be sent again has a quarter at most. Not guaranteed here: that nobody else writes to a remote partition.
+// be sent again has a quarter at most. Not guaranteed here: that nobody else writes to a remote partition; a partition that
+// is not said to be shared is halted when somebody does.
 package replicate

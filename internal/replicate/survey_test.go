@@ -273,7 +273,7 @@ func TestRecount(t *testing.T) {
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			found := 0
-			const rounds = 60
+			const rounds = 40
 			for seed := range uint64(rounds) {
 				for _, window := range []int{4, 40, 0} {
 					if recountOnce(t, seed, m, window) {
@@ -378,4 +378,39 @@ func someGap(r *rand.Rand, source, target *past, truth map[int64][]int64) (strea
 		return g, false
 	}
 	return g, true
+}
+
+// TestRecountReadsHeaders: where nothing happened, a long gap costs one reading of the source and a few looks at the target;
+// it stops when it is told to.
+func TestRecountReadsHeaders(t *testing.T) {
+	source, target := &past{}, &past{}
+	sequence := int32(0)
+	for n := range 400 {
+		values := make([]string, 50)
+		for i := range values {
+			values[i] = fmt.Sprint(n, ".", i)
+		}
+		source.add(70, 0, 0x10, values...)
+		source.mark(70, false)
+		target.add(4711, sequence, 0, values...)
+		sequence += 50
+	}
+	read, all := int64(0), 0
+	for _, b := range source.batches {
+		all += len(b.encode())
+	}
+	c := &Recounter{Source: source, Remote: target, SourceLog: source, RemoteLog: target, Committed: true, Progress: func(bytes int64) { read += bytes }}
+	g := stream.Gap{From: 51, FromDown: 50, To: 51 * 399, ToDown: 50 * 399}
+	runs, err := c.Recount(t.Context(), g)
+	if err != nil || len(runs) != 398 || runs[397] != (stream.Run{Up: 51 * 398, Down: 50 * 398, Count: 50}) {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+	if looks := int64(samples*8*3000 + 8*3000); read > 2*int64(all)+looks || target.reads > 60 { // fetches overlap by what is cut off
+		t.Errorf("read %d bytes of a source of %d, and the target %d times", read, all, target.reads)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Recount(ctx, g); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
 }
