@@ -84,7 +84,7 @@ func chain(g stream.Gap, open bool, runs []stream.Run, certain bool) ([]stream.R
 		return nil
 	}
 	for _, r := range runs {
-		if r.Count <= 0 || r.Up < 0 || int64(max(int64(r.Up), int64(r.Down))) > math.MaxInt64-r.Count {
+		if r.Count <= 0 || r.Up < 0 || max(int64(r.Up), int64(r.Down)) > math.MaxInt64-r.Count {
 			return nil, fmt.Errorf("%w: a run of %d records", ErrMisfit, r.Count)
 		}
 		if err := reach(r.Up, r.Down); err != nil {
@@ -117,8 +117,9 @@ func chain(g stream.Gap, open bool, runs []stream.Run, certain bool) ([]stream.R
 func (p *partition) weave(v *view, i int, places []stream.Run) error {
 	topic, later := p.segs[min(i, len(p.segs)-1)].topic, p.later(i)
 	made := &partition{}
-	lo, hi, breaks := i, i, false
-	if i > 0 && p.segs[i-1].joins(topic, places[0]) {
+	lo, hi := i, i
+	breaks := i > 0 && i < len(p.segs) && !p.follows(i) // then it is what is put in that begins the generation
+	if i > 0 && !breaks && p.segs[i-1].joins(topic, places[0]) {
 		left := p.segs[i-1]
 		ops := v.steps(p, left)
 		if ops == nil {
@@ -140,7 +141,7 @@ func (p *partition) weave(v *view, i int, places []stream.Run) error {
 		s.counted = later
 	}
 	made.segs[0].breaks = breaks
-	if i < len(p.segs) && !p.segs[i].breaks && made.last().joins(p.segs[i].topic, stream.Run{Up: p.segs[i].up, Down: p.segs[i].down}) {
+	if i < len(p.segs) && made.last().joins(p.segs[i].topic, stream.Run{Up: p.segs[i].up, Down: p.segs[i].down}) {
 		right := p.segs[i]
 		ops := v.steps(p, right)
 		if ops == nil {

@@ -141,21 +141,20 @@ func (m *Map) Stored(records []stream.Record) {
 		return // of another Changed: they are given again
 	}
 	for i, t := range m.taken {
-		switch {
-		case t.s == nil:
+		if t.s == nil {
 			if t.p.dead[t.down] == m.flushes {
 				delete(t.p.dead, t.down)
 			}
-		default:
-			t.s.at = records[i].Offset
-			if t.s.version != t.version {
-				continue
-			}
-			t.s.changed = false
-			if t.s != t.p.last() && t.s.ops != nil {
-				t.p.cache.put(t.s, t.s.ops)
-				t.s.ops = nil
-			}
+			continue
+		}
+		t.s.at = records[i].Offset
+		if t.s.version != t.version {
+			continue
+		}
+		t.s.changed = false
+		if t.s != t.p.last() && t.s.ops != nil {
+			t.p.cache.put(t.s, t.s.ops)
+			t.s.ops = nil
 		}
 	}
 	m.taken = nil

@@ -76,13 +76,7 @@ func (m *Map) Ack(a stream.Ack) {
 	defer m.mu.Unlock()
 	p := m.of(a.Remote)
 	p.source, p.sourced = a.Source, true
-	topic := &a.Topic
-	if last := p.last(); last != nil && *last.topic == a.Topic {
-		topic = last.topic
-	} else {
-		topic = new(stream.TopicID)
-		*topic = a.Topic
-	}
+	topic := p.topic(a.Topic)
 	if len(a.Runs) == 0 {
 		p.settle(topic, a.Next, a.NextDown)
 	}

@@ -171,6 +171,7 @@ func (w *world) accident() {
 	case 0:
 		w.id[0]++
 		w.next, w.points = 0, nil
+		w.m.Below(remote, nil)
 		for i := range w.target {
 			w.target[i].alive = false
 		}

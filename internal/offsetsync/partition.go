@@ -45,6 +45,14 @@ func (p *partition) last() *segment {
 	return p.segs[len(p.segs)-1]
 }
 
+// topic is one copy of a topic's id for all of its segments.
+func (p *partition) topic(id stream.TopicID) *stream.TopicID {
+	if last := p.last(); last != nil && *last.topic == id {
+		return last.topic
+	}
+	return &id
+}
+
 func sameTopic(a, b *stream.TopicID) bool {
 	return a == b || *a == *b || *a == stream.TopicID{} || *b == stream.TopicID{}
 }
@@ -127,9 +135,6 @@ func (p *partition) begin(topic *stream.TopicID, r stream.Run) {
 			breaks = true
 			p.remove(len(p.segs) - 1)
 		}
-	}
-	if last := p.last(); last != nil && *last.topic == *topic {
-		topic = last.topic // one copy of the id for all segments
 	}
 	_, written := p.dead[r.Down]
 	delete(p.dead, r.Down)
@@ -234,8 +239,7 @@ func (p *partition) generations() []generation {
 		return p.gens
 	}
 	g := generation{to: len(p.segs), limit: math.MaxInt64}
-	for i := len(p.segs) - 1; i >= 0; i-- {
-		s := p.segs[i]
+	for i, s := range slices.Backward(p.segs) {
 		if i > 0 && p.follows(i) {
 			continue
 		}

@@ -94,7 +94,7 @@ func TestSlotsOfUnevenSyncs(t *testing.T) {
 	}
 	s.Ready()
 	var got []string
-	for _, f := range strings.Fields(state(s)) {
+	for f := range strings.FieldsSeq(state(s)) {
 		got = append(got, f[:strings.IndexByte(f, ':')])
 	}
 	want := "[0]=246476 [11]=245861 [12]=243935 [13]=241405 [14]=238023 [15]=224505 [16]=211684 [17]=159153 [18]=106449 [19]=105"

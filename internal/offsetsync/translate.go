@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"tandem/internal/stream"
 )
@@ -110,8 +111,8 @@ func (p *partition) translate(v *view, up stream.Upstream) stream.Translated {
 		return unknown(notMapped)
 	}
 	gens := p.generations()
-	for i := len(gens) - 1; i >= 0; i-- {
-		if g := gens[i]; up >= p.segs[g.from].up {
+	for _, g := range slices.Backward(gens) {
+		if up >= p.segs[g.from].up {
 			return p.within(v, g, up)
 		}
 	}
