@@ -11,6 +11,8 @@ import (
 type clients struct {
 	source, target         *kafka.Admin
 	sourceWire, targetWire *kafka.Wire
+	// reader reads single stretches of the source: behind a fetch of the pipe that waits for records, each page would wait too.
+	reader *kafka.Wire
 }
 
 // open builds the clients from the flow's properties; nothing connects yet.
@@ -43,6 +45,9 @@ func open(c config.Flow) (clients, error) {
 	if all.sourceWire, err = wire(c.Source, c.SourceConsumer); err != nil {
 		return all, err
 	}
+	if all.reader, err = wire(c.Source, c.SourceConsumer); err != nil {
+		return all, err
+	}
 	all.targetWire, err = wire(c.Target, c.TargetProducer)
 	return all, err
 }
@@ -53,7 +58,7 @@ func (c clients) close() {
 			_ = a.Close() // what was to be written has been
 		}
 	}
-	for _, w := range []*kafka.Wire{c.sourceWire, c.targetWire} {
+	for _, w := range []*kafka.Wire{c.sourceWire, c.reader, c.targetWire} {
 		if w != nil {
 			w.Close()
 		}

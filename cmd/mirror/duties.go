@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -51,32 +52,56 @@ func assignments(s topics.Snapshot) []replicate.Assignment {
 	return list
 }
 
-// keepTopics hands the pipe its partitions, and again whenever the topics have been refreshed.
+// keepTopics hands the pipe its partitions, and again whenever the topics have been refreshed or a failover holds others.
 func (r *replication) keepTopics(ctx context.Context) error {
-	told := ""
-	hand := func(s topics.Snapshot) error {
-		list := assignments(s)
-		if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != told && len(list) > 0 {
-			told = line
-			r.tell(stream.Info, line)
-		}
-		return r.pipe.Assign(ctx, list)
-	}
-	if err := hand(r.first); err != nil {
+	if err := r.persist(ctx, "start on the partitions", func(ctx context.Context) error { return r.hand(ctx, r.first) }); err != nil {
 		return nil //nolint:nilerr // the pipe has ended, and its own error says why
 	}
 	r.board.show(r.conf.Flow, r.pipe)
-	if r.conf.RefreshTopics <= 0 {
-		<-ctx.Done()
-		return nil
-	}
-	return r.everyOr(ctx, r.conf.RefreshTopics, r.gone, "refresh topics", func(ctx context.Context) error {
-		s, err := r.keeper.Refresh(ctx)
-		if err != nil {
-			return err
-		}
-		return hand(s)
+	latest := r.first
+	group, ctx := errgroup.WithContext(ctx)
+	var handing sync.Mutex // guards latest, and the order in which it is handed over
+	group.Go(func() error {
+		return r.everyOr(ctx, failoversEvery, nil, "look for failovers", func(ctx context.Context) error {
+			if err := r.failed.watch(ctx); err != nil || !r.failed.moved() {
+				return err
+			}
+			handing.Lock()
+			defer handing.Unlock()
+			return r.hand(ctx, latest)
+		})
 	})
+	if r.conf.RefreshTopics > 0 {
+		group.Go(func() error {
+			return r.everyOr(ctx, r.conf.RefreshTopics, r.gone, "refresh topics", func(ctx context.Context) error {
+				s, err := r.keeper.Refresh(ctx)
+				if err != nil {
+					return err
+				}
+				handing.Lock()
+				defer handing.Unlock()
+				latest = s
+				return r.hand(ctx, s)
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// hand gives the pipe what can be replicated and no failover holds.
+func (r *replication) hand(ctx context.Context, s topics.Snapshot) error {
+	list := r.failed.copied(assignments(s))
+	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != r.told && len(list) > 0 {
+		r.told = line
+		r.tell(stream.Info, line)
+	}
+	if err := r.offsets.begin(ctx, list); err != nil {
+		return err
+	}
+	if err := r.pipe.Assign(ctx, list); err != nil {
+		return context.Canceled // the pipe has ended, and its own error says why
+	}
+	return nil
 }
 
 // syncConfigs carries topic configs over, at once and at each interval.
@@ -147,7 +172,14 @@ const anchorEvery = 5 * time.Second
 // keepPositions writes anchors often and MM2's positions in MM2's rhythm.
 func (r *replication) keepPositions(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.every(ctx, anchorEvery, "write anchors", r.anchors.Flush) })
+	group.Go(func() error {
+		return r.every(ctx, anchorEvery, "write anchors", func(ctx context.Context) error {
+			if err := r.offsets.store(ctx); err != nil {
+				return err
+			}
+			return r.anchors.Flush(ctx)
+		})
+	})
 	group.Go(func() error {
 		return r.every(ctx, r.conf.FlushInterval, "write positions", func(ctx context.Context) error {
 			if r.syncs != nil {
@@ -155,6 +187,16 @@ func (r *replication) keepPositions(ctx context.Context) error {
 			}
 			return r.positions.Flush(ctx)
 		})
+	})
+	return group.Wait()
+}
+
+// keepOffsets counts what the map lacks, and drops what it no longer needs.
+func (r *replication) keepOffsets(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.offsets.count(ctx) })
+	group.Go(func() error {
+		return r.every(ctx, trimEvery, "shorten the offset map", func(ctx context.Context) error { return r.offsets.trim(ctx, r.pipe) })
 	})
 	return group.Wait()
 }
@@ -167,7 +209,7 @@ func (r *replication) finish() {
 	ctx, cancel := context.WithTimeout(context.Background(), finishWait)
 	defer cancel()
 	var group errgroup.Group
-	group.Go(func() error { return r.anchors.Flush(ctx) })
+	group.Go(func() error { return errors.Join(r.offsets.store(ctx), r.anchors.Flush(ctx)) })
 	group.Go(func() error { return r.positions.Flush(ctx) })
 	if r.syncs != nil {
 		group.Go(func() error {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/batch"
+	"tandem/internal/checkpoint"
 	"tandem/internal/config"
 	"tandem/internal/kafka"
 	"tandem/internal/replicate"
@@ -25,8 +26,11 @@ type flow struct {
 	report  stream.Report
 	observe func(stream.Flow, stream.Ack) // may be nil
 	board   *board
+	maps    *exactMaps // of all flows of the process
+	mapRoom int64      // bytes for segments of this flow's map
 
 	clients clients
+	origin  *replicate.Origins // nil unless both directions keep topic names
 }
 
 // run returns when ctx ends, or with an error that no waiting mends.
@@ -36,6 +40,7 @@ func (f *flow) run(ctx context.Context) error {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf.Flow, err)}
 	}
 	defer f.clients.close()
+	f.origin = f.origins()
 	if err := f.reach(ctx); err != nil {
 		return err
 	}
@@ -152,6 +157,11 @@ func (f *flow) replicate(ctx context.Context) error {
 	group.Go(func() error { return r.keepTopics(ctx) })
 	group.Go(func() error { return r.syncConfigs(ctx) })
 	group.Go(func() error { return r.keepPositions(ctx) })
+	group.Go(func() error { return r.keepOffsets(ctx) })
+	group.Go(func() error { return r.keepEnds(ctx) })
+	if r.groups != nil {
+		group.Go(func() error { return r.groups.Run(ctx) })
+	}
 	if r.syncs != nil {
 		group.Go(func() error { return r.syncs.run(ctx) })
 	}
@@ -169,8 +179,14 @@ type replication struct {
 	memory    *memory // of anchors and positions
 	positions *position.Store
 	syncs     *syncs // nil without offset syncs
+	offsets   *offsets
+	opposite  *opposite
+	known     *checkpoint.Known // what Tandem's topic said of the source at the start
+	failed    *failedOver
+	groups    *checkpoint.Keeper // nil without checkpoints
 	pipe      *replicate.Pipe
 	gone      chan struct{} // the source does not know a topic any more
+	told      string        // how many partitions are replicated, as last told
 }
 
 // prepare makes the internal topics, reads what earlier runs left, and builds the pipe.
@@ -192,28 +208,56 @@ func (r *replication) prepare(ctx context.Context) error {
 		r.positions, noted, err = r.loadPositions(together)
 		return err
 	})
+	r.offsets = newOffsets(r.flow, r.mapRoom)
 	if c.OffsetSyncs.Enabled {
 		group.Go(func() (err error) {
-			r.syncs, err = r.openSyncs(together)
+			if r.syncs, err = r.openSyncs(together); err == nil {
+				err = r.offsets.readSyncs(together, r.syncs.admin, r.syncs.topic)
+			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := r.loadKnown(ctx); err != nil {
+		return err
+	}
+	if err := r.knownOrigin(remembered, noted); err != nil {
+		return err
+	}
 	producer, err := r.producer(ctx, remembered)
 	if err != nil {
 		return err
 	}
+	if c.TwoWay {
+		r.offsets.recounter.Ours = append(remembered.Origins, producer.ID)
+	}
 	r.memory = &memory{store: r.anchors, notes: r.positions, positions: noted, anchors: remembered.Partitions}
 	r.gone = make(chan struct{}, 1)
 	r.pipe = replicate.New(r.pipeConfig(producer))
-	return nil
+	r.opposite = &opposite{flow: c.Reverse(), maps: r.maps, log: r.clients.source}
+	r.groups, err = r.openGroups(ctx)
+	r.maps.set(c.Flow, r.offsets.exact)
+	return err
+}
+
+// loadKnown reads the rest of Tandem's topic: the offset map, the failovers, and what is known of the source.
+func (r *replication) loadKnown(ctx context.Context) error {
+	r.failed, r.known = newFailedOver(r.flow), checkpoint.NewKnown()
+	err := r.clients.target.ReadAll(ctx, tandemTopic(r.conf.Flow), true, func(record stream.Record) error {
+		if err := r.known.TakeTandem(record); err != nil {
+			r.tell(stream.Warn, "what was known of the source is damaged; it is looked up anew", stream.F("error", err))
+		}
+		return errors.Join(r.offsets.take(record), r.failed.take(record))
+	})
+	r.failed.decide()
+	return err
 }
 
 // loadAnchors reads what Tandem has noted of the flow.
 func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
-	topic := "mm2-tandem." + f.conf.Source + ".internal"
+	topic := tandemTopic(f.conf.Flow)
 	if _, err := topics.EnsureCompacted(ctx, f.clients.target, topic, 1, f.conf.OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}
@@ -268,27 +312,33 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Resume: &replicate.Resumption{
 			Flow: c.Flow, ProducerID: producer.ID, Memory: r.memory,
 			Source: r.clients.sourceWire, Target: r.clients.targetWire, Remote: r.clients.targetWire,
-			ReadSource: r.clients.sourceWire, ReadRemote: r.clients.targetWire, Committed: c.IsolationLevel == "read_committed",
+			ReadSource: r.clients.reader, ReadRemote: r.clients.targetWire, Committed: c.IsolationLevel == "read_committed",
 			FollowNew: c.TopicRecreated == "follow", HaltAtGap: c.RetentionGap == "halt",
 			Reset: replicate.Reset(c.AutoOffsetReset), Report: r.report,
+			Origins: r.origin, SharedRemote: c.TwoWay,
 		},
 		Budget: r.budget,
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
+		Origins: r.origin, SharedRemote: c.TwoWay,
 	}
 }
 
-// acked notes what the target has appended.
+// acked notes what the target has appended. An ack without bytes only tells a place.
 func (r *replication) acked(a stream.Ack) {
+	r.memory.set(a.Remote, position.Anchor{
+		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
+	})
+	r.offsets.exact.Ack(a)
+	if a.Bytes == 0 {
+		return
+	}
 	last := a.Next - 1
 	if n := len(a.Runs); n > 0 {
 		run := a.Runs[n-1]
 		last = run.Up + stream.Upstream(run.Count) - 1
 	}
 	r.positions.Set(a.Source, last)
-	r.memory.set(a.Remote, position.Anchor{
-		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
-	})
 	if r.syncs != nil {
 		r.syncs.ack(a)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
+	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
 )
@@ -60,8 +61,9 @@ func runFlows(ctx context.Context, conf *config.Config, report stream.Report, ac
 	if server != nil {
 		group.Go(func() error { return server.Run(ctx) })
 	}
+	all := &exactMaps{byFlow: make(map[stream.Flow]*offsetsync.Map)}
 	for _, c := range conf.Flows {
-		f := &flow{conf: c, budget: budget, report: report, observe: acked, board: b}
+		f := &flow{conf: c, budget: budget, report: report, observe: acked, board: b, maps: all, mapRoom: conf.OffsetMapBytes / int64(len(conf.Flows))}
 		group.Go(func() error {
 			err := f.run(ctx)
 			if errors.Is(err, context.Canceled) {

@@ -150,7 +150,7 @@ replication.factor = 1
 heartbeats.topic.replication.factor = 1
 offset-syncs.topic.replication.factor = 1
 offset.storage.replication.factor = 1
-emit.checkpoints.enabled = false
+checkpoints.topic.replication.factor = 1
 sync.topic.acls.enabled = false
 `
 

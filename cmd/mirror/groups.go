@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"tandem/internal/checkpoint"
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/replicate/topics"
+	"tandem/internal/stream"
+)
+
+// openGroups makes the keeper of checkpoints; nil where the flow has none.
+func (r *replication) openGroups(ctx context.Context) (*checkpoint.Keeper, error) {
+	c := r.conf
+	if !c.Checkpoints.Enabled {
+		return nil, nil
+	}
+	topic := c.Policy.CheckpointsTopic(c.Source)
+	if _, err := topics.EnsureCompacted(ctx, r.clients.target, topic, 1, c.Checkpoints.Factor); err != nil {
+		return nil, err
+	}
+	return checkpoint.New(checkpoint.Config{
+		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
+		Translate: r.offsets.translate, Home: r.home, Durable: r.offsets.store,
+		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
+		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow),
+		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
+		Report: r.report,
+	}), nil
+}
+
+// exactMaps are the exact maps of the flows of this process.
+type exactMaps struct {
+	mu     sync.Mutex // guards byFlow
+	byFlow map[stream.Flow]*offsetsync.Map
+}
+
+func (m *exactMaps) set(f stream.Flow, exact *offsetsync.Map) {
+	m.mu.Lock()
+	m.byFlow[f] = exact
+	m.mu.Unlock()
+}
+
+func (m *exactMaps) of(f stream.Flow) *offsetsync.Map {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byFlow[f]
+}
+
+// home finds an offset of a topic that came from the target where it came from, by the map of the opposite flow.
+func (r *replication) home(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, bool, error) {
+	c := r.conf
+	alias, remote := c.Policy.TopicSource(p.Topic)
+	original, ok := c.Policy.UpstreamTopic(p.Topic)
+	if !remote || !ok || alias != c.Target {
+		return stream.Partition{}, stream.Translated{}, false, nil
+	}
+	exact, err := r.opposite.latest(ctx)
+	if exact == nil || err != nil {
+		return stream.Partition{}, stream.Translated{}, false, err
+	}
+	back, err := exact.Return(ctx, p, stream.Downstream(up))
+	t := stream.Translated{Offset: stream.Downstream(back.Offset), Class: back.Class, Again: back.Again, Reason: back.Reason}
+	return stream.Partition{Topic: original, Number: p.Number}, t, true, err
+}
+
+// opposite is the map of the opposite flow: that of this process, or what its process has stored on our source.
+type opposite struct {
+	flow stream.Flow // the opposite one
+	maps *exactMaps
+	log  *kafka.Admin // of our source, where the opposite flow keeps its map
+
+	mu    sync.Mutex // guards what follows
+	read  *offsetsync.Map
+	next  int64 // offset to read on from
+	asked time.Time
+}
+
+// oppositeEvery is how old the map of another process may be.
+const oppositeEvery = 5 * time.Second
+
+// latest is nil where there is no opposite flow.
+func (o *opposite) latest(ctx context.Context) (*offsetsync.Map, error) {
+	if exact := o.maps.of(o.flow); exact != nil {
+		return exact, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if time.Since(o.asked) < oppositeEvery {
+		return o.read, nil
+	}
+	topic := tandemTopic(o.flow)
+	exact := o.read
+	if exact == nil {
+		exact = offsetsync.NewMap(oppositeBytes, storedSegments{o.log, topic})
+	}
+	next, err := o.log.ReadFrom(ctx, topic, 0, o.next, true, exact.Load)
+	switch {
+	case errors.Is(err, kafka.ErrUnknownTopic):
+		o.asked, o.read, o.next = time.Now(), nil, 0
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	o.asked, o.read, o.next = time.Now(), exact, next
+	return exact, nil
+}
+
+// oppositeBytes is for segments of another process's map.
+const oppositeBytes = 4 << 20
+
+const (
+	endsEvery = time.Second     // between two looks at where the source ends, as far as fetches tell
+	endsAsked = 5 * time.Second // between two questions to the source
+)
+
+// keepEnds keeps on the target where the source ended when it was last seen, for the day on which it is gone.
+func (r *replication) keepEnds(ctx context.Context) error {
+	ends := checkpoint.NewEnds(r.known)
+	seen := r.known.Ends()
+	var asked time.Time
+	return r.every(ctx, endsEvery, "store the ends of the source", func(ctx context.Context) error {
+		now := make(map[stream.Partition]stream.SourceEnd)
+		var sources []stream.Partition
+		for _, s := range r.pipe.Standings(ctx) {
+			was := seen[s.Source]
+			e := stream.SourceEnd{End: max(s.End, s.Acked), Acked: s.Acked, Newest: s.Newest, At: was.At}
+			if e.End != was.End || was.At.IsZero() {
+				e.At = time.Now()
+			}
+			now[s.Source] = e
+			sources = append(sources, s.Source)
+		}
+		if time.Since(asked) >= endsAsked {
+			asked = time.Now()
+			// A source that does not answer leaves the times as they were: they say since when nothing is known.
+			latest, _, _ := r.clients.sourceWire.Offsets(ctx, sources, stream.Latest)
+			for p, end := range latest {
+				e := now[p]
+				e.End, e.At = max(e.End, stream.Upstream(end)), time.Now()
+				now[p] = e
+			}
+		}
+		for p, e := range now {
+			seen[p] = e
+		}
+		records, err := ends.Records(now)
+		if err != nil || len(records) == 0 {
+			return err
+		}
+		if err := r.clients.target.Append(ctx, tandemTopic(r.conf.Flow), records); err != nil {
+			return err
+		}
+		ends.Stored()
+		return nil
+	})
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/replicate"
+	"tandem/internal/stream"
+)
+
+const (
+	countEvery = time.Second      // between two looks for gaps of the map
+	trimEvery  = 10 * time.Minute // between two looks at what both logs no longer hold
+)
+
+// tandemTopic is Tandem's own topic of a flow, on its target.
+func tandemTopic(f stream.Flow) string { return "mm2-tandem." + f.Source + ".internal" }
+
+// offsets keeps the exact map of a flow: loaded from Tandem's topic, fed by acknowledgements, stored every few seconds, and
+// counted anew where records were copied that no acknowledgement told of.
+type offsets struct {
+	flow      *flow
+	exact     *offsetsync.Map
+	mm2       *offsetsync.Store // what MM2 has noted; nil without offset syncs
+	recounter *replicate.Recounter
+
+	storing sync.Mutex                // one store at a time
+	told    map[stream.Partition]bool // remote partitions of which the map knows where they stood; of keepTopics' goroutine
+}
+
+func newOffsets(f *flow, limit int64) *offsets {
+	o := &offsets{flow: f, told: make(map[stream.Partition]bool)}
+	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, tandemTopic(f.conf.Flow)})
+	o.recounter = &replicate.Recounter{
+		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
+		Committed: f.conf.IsolationLevel == "read_committed", Origins: f.origin,
+	}
+	return o
+}
+
+// storedSegments reads segments of a map again.
+type storedSegments struct {
+	admin *kafka.Admin
+	topic string
+}
+
+func (s storedSegments) Segment(ctx context.Context, at int64) (stream.Record, error) {
+	return s.admin.ReadAt(ctx, s.topic, 0, at)
+}
+
+// take loads a record of Tandem's topic. What is damaged counts as not there: its place is counted anew.
+func (o *offsets) take(r stream.Record) error {
+	if err := o.exact.Load(r); err != nil {
+		o.flow.tell(stream.Warn, "a segment of the offset map is damaged; what it held is counted anew", stream.F("error", err))
+	}
+	return nil
+}
+
+// readSyncs loads what MM2 has noted before Tandem came.
+func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic string) error {
+	store := offsetsync.NewStore(false)
+	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
+		if s, err := offsetsync.Decode(r); err == nil { // as in MM2, a damaged sync is as good as none
+			store.Add(s)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	store.Ready()
+	o.mm2 = store
+	return nil
+}
+
+// begin tells the map where remote partitions stand before the pipe appends to them.
+func (o *offsets) begin(ctx context.Context, list []replicate.Assignment) error {
+	var remotes []stream.Partition
+	for _, a := range list {
+		if !o.told[a.Remote] {
+			remotes = append(remotes, a.Remote)
+		}
+	}
+	if len(remotes) == 0 {
+		return nil
+	}
+	starts, noStart, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Earliest)
+	if err != nil {
+		return fmt.Errorf("find the starts of remote partitions: %w", err)
+	}
+	ends, noEnd, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Latest)
+	if err != nil {
+		return fmt.Errorf("find the ends of remote partitions: %w", err)
+	}
+	for _, a := range list {
+		start, started := starts[a.Remote]
+		end, ended := ends[a.Remote]
+		switch {
+		case o.told[a.Remote]:
+			continue
+		case !started || !ended:
+			return fmt.Errorf("find the ends of %s: %w", a.Remote, errors.Join(noStart[a.Remote], noEnd[a.Remote]))
+		}
+		o.told[a.Remote] = true
+		o.exact.Stands(a.Remote, a.Source, stream.Downstream(start), stream.Downstream(end))
+		if o.mm2 != nil {
+			o.exact.Below(a.Remote, o.mm2.Points(a.Source))
+		}
+	}
+	return nil
+}
+
+// store makes what the map knows durable.
+func (o *offsets) store(ctx context.Context) error {
+	o.storing.Lock()
+	defer o.storing.Unlock()
+	records := o.exact.Changed()
+	if len(records) == 0 {
+		return nil
+	}
+	if err := o.flow.clients.target.Append(ctx, tandemTopic(o.flow.conf.Flow), records); err != nil {
+		return fmt.Errorf("store the offset map: %w", err)
+	}
+	o.exact.Stored(records)
+	return nil
+}
+
+// count fills the gaps of the map: always those that a kill left, and of what was mirrored before the map, what is asked for.
+func (o *offsets) count(ctx context.Context) error {
+	tick := time.NewTicker(countEvery)
+	defer tick.Stop()
+	hopeless := make(map[stream.Gap]bool)
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, g := range o.exact.Gaps() {
+			if g.Wanted < 0 || hopeless[g] {
+				continue
+			}
+			runs, err := o.recounter.Recount(ctx, g)
+			if err == nil {
+				err = o.exact.Fill(ctx, g, runs, true)
+			}
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case errors.Is(err, replicate.ErrAmbiguous):
+				hopeless[g] = true
+				o.flow.tell(stream.Warn, fmt.Sprintf("where %d records of %s stand in %s cannot be found out; groups among them are translated to before them",
+					g.Records(), g.Source, g.Remote), stream.F("from", int64(g.From)), stream.F("to", int64(g.To)), stream.F("error", err))
+			case err != nil && kafka.Explain(err) != told:
+				told = kafka.Explain(err)
+				o.flow.tell(stream.Warn, "cannot count what the offset map lacks; trying again", stream.F("error", err))
+			}
+		}
+	}
+}
+
+// trim drops what neither cluster holds any more.
+func (o *offsets) trim(ctx context.Context, pipe *replicate.Pipe) error {
+	var sources, remotes []stream.Partition
+	standings := pipe.Standings(ctx)
+	for _, s := range standings {
+		sources, remotes = append(sources, s.Source), append(remotes, s.Remote)
+	}
+	from, _, err := o.flow.clients.sourceWire.Offsets(ctx, sources, stream.Earliest)
+	if err != nil {
+		return err
+	}
+	to, _, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Earliest)
+	if err != nil {
+		return err
+	}
+	for _, s := range standings {
+		up, known := from[s.Source]
+		if down, ok := to[s.Remote]; ok && known {
+			o.exact.Trim(s.Remote, stream.Upstream(up), stream.Downstream(down))
+		}
+	}
+	return nil
+}
+
+// translate finds an offset of the source on the target.
+func (o *offsets) translate(ctx context.Context, source stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
+	c := o.flow.conf
+	remote := stream.Partition{Topic: c.Policy.RemoteTopic(c.Source, source.Topic), Number: source.Number}
+	t, err := o.exact.Translate(ctx, remote, up)
+	return remote, t, err
+}
