@@ -51,7 +51,8 @@ func (s *survey) confirm(ctx context.Context, runs []stream.Run, one bool) ([]st
 // certain cuts runs that were counted from one known place off behind the last record at the other end that stands where it
 // was counted beyond doubt: then all between were counted right. Had the source lost records since, each one there would be
 // counted beside its place and could still be equal to the record at that place, so it must be the only one of its kind as
-// far as offsets were lost at most.
+// far as offsets were lost at most. (Of two equal records, the same millisecond among what is equal, the source may have lost
+// one that nothing tells of any more; the other then passes for it.)
 func (s *survey) certain(ctx context.Context, runs []stream.Run, h agreement) ([]stream.Run, bool, error) {
 	near := cut(runs, h.first, sampleRecords)
 	if s.tail {
@@ -72,7 +73,8 @@ func (s *survey) certain(ctx context.Context, runs []stream.Run, h agreement) ([
 		}
 	}
 	var candidates []mark
-	alone := make(map[uint64]int64) // where a digest was seen first
+	alone := make(map[uint64]int64)  // where a digest was seen first
+	copies := make(map[uint64]int64) // how many there are up to the end of the target
 	for {
 		m, ok, err := target.next(ctx)
 		if err != nil {
@@ -82,6 +84,7 @@ func (s *survey) certain(ctx context.Context, runs []stream.Run, h agreement) ([
 			break
 		}
 		candidates, alone[m.digest] = append(candidates, m), -1
+		copies[m.digest]++
 	}
 	for {
 		m, ok, err := side.next(ctx)
@@ -103,7 +106,7 @@ func (s *survey) certain(ctx context.Context, runs []stream.Run, h agreement) ([
 		if len(own) == 0 || own[0].Down != stream.Downstream(c.offset) {
 			continue
 		}
-		if s.tail && alone[c.digest] == int64(own[0].Up) {
+		if s.tail && copies[c.digest] == 1 && alone[c.digest] == int64(own[0].Up) {
 			return until(runs, own[0].Down+1), true, nil
 		}
 		if !s.tail && alone[c.digest] == c.offset {

@@ -380,6 +380,65 @@ func someGap(r *rand.Rand, source, target *past, truth map[int64][]int64) (strea
 	return g, true
 }
 
+// TestRecountStories: where a count, or an equal record, misleads.
+func TestRecountStories(t *testing.T) {
+	unique := func(prefix string, n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprint(prefix, i))
+		}
+		return list
+	}
+	part := stream.Partition{Topic: "t"}
+	for _, c := range []struct {
+		name   string
+		story  func(source, target *past)
+		gap    stream.Gap
+		want   []stream.Run
+		failed bool
+	}{
+		{"one foreign record, and one that was set aside, between the samples", func(source, target *past) {
+			all := unique("v", 2000)
+			source.add(-1, 0, 0, all...)
+			target.add(4711, 0, 0, all[:1100]...)
+			target.add(99, 0, 0, "foreign")
+			target.add(4711, 1100, 0, slices.Concat(all[1100:1150], all[1151:])...)
+		}, stream.Gap{From: 0, FromDown: 0, To: 1999, ToDown: 1999},
+			[]stream.Run{{Up: 0, Down: 0, Count: 1100}, {Up: 1100, Down: 1101, Count: 50}, {Up: 1151, Down: 1151, Count: 848}}, false},
+		{"copied in another order", func(source, target *past) {
+			source.add(-1, 0, 0, "a", "b", "c")
+			target.add(-1, 0, 0, "a", "c", "b", "d")
+		}, stream.Gap{From: 0, FromDown: 0, To: 3, ToDown: 4}, nil, true},
+		{"counted from the end onto an equal of the first", func(source, target *past) {
+			source.add(-1, 0, 0, "twin", "", "", "last")
+			target.add(4711, 0, 0, "twin", "x", "twin", "last")
+		}, stream.Gap{From: -1, Wanted: 0, To: 4, ToDown: 4}, []stream.Run{{Up: 3, Down: 3, Count: 1}}, false},
+		{"counted from the beginning onto an equal of the last", func(source, target *past) {
+			source.add(-1, 0, 0, "first", "", "twin", "twin")
+			target.add(4711, 0, 0, "first", "twin", "twin")
+		}, stream.Gap{From: 0, FromDown: 0, To: -1, ToDown: 3}, []stream.Run{{Up: 0, Down: 0, Count: 1}}, false},
+		{"nothing of it is left at the source", func(source, target *past) {
+			source.add(-1, 0, 0, unique("v", 10)...)
+			source.add(-1, 0, 0, unique("w", 10)...)
+			source.retain(10)
+			target.add(4711, 0, 0, unique("v", 10)...)
+		}, stream.Gap{From: 0, FromDown: 0, To: 10, ToDown: 10}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			source, target := &past{}, &past{}
+			c.story(source, target)
+			c.gap.Source, c.gap.Remote = part, part
+			r := &Recounter{Source: source, Remote: target, SourceLog: source, RemoteLog: target}
+			runs, err := r.Recount(t.Context(), c.gap)
+			if failed := errors.Is(err, ErrAmbiguous); failed != c.failed || err != nil && !failed {
+				t.Fatal(err)
+			}
+			if !slices.Equal(runs, c.want) {
+				t.Errorf("runs %v, want %v", runs, c.want)
+			}
+		})
+	}
+}
+
 // TestRecountReadsHeaders: where nothing happened, a long gap costs one reading of the source and a few looks at the target;
 // it stops when it is told to.
 func TestRecountReadsHeaders(t *testing.T) {
