@@ -59,6 +59,7 @@ primary->backup.topics = orders
 replication.factor = 1
 heartbeats.topic.replication.factor = 1
 offset-syncs.topic.replication.factor = 1
+checkpoints.topic.replication.factor = 1
 offset.storage.replication.factor = 1
 emit.heartbeats.interval.seconds = 1
 backup.offset.flush.interval.ms = 1000

@@ -159,8 +159,8 @@ func (f *flow) replicate(ctx context.Context) error {
 	group.Go(func() error { return r.keepPositions(ctx) })
 	group.Go(func() error { return r.keepOffsets(ctx) })
 	group.Go(func() error { return r.keepEnds(ctx) })
-	if r.groups != nil {
-		group.Go(func() error { return r.groups.Run(ctx) })
+	if r.conf.Checkpoints.Enabled {
+		group.Go(func() error { return r.keepGroups(ctx) })
 	}
 	if r.syncs != nil {
 		group.Go(func() error { return r.syncs.run(ctx) })
@@ -183,7 +183,6 @@ type replication struct {
 	opposite  *opposite
 	known     *checkpoint.Known // what Tandem's topic said of the source at the start
 	failed    *failedOver
-	groups    *checkpoint.Keeper // nil without checkpoints
 	pipe      *replicate.Pipe
 	gone      chan struct{} // the source does not know a topic any more
 	told      string        // how many partitions are replicated, as last told
@@ -237,9 +236,8 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.gone = make(chan struct{}, 1)
 	r.pipe = replicate.New(r.pipeConfig(producer))
 	r.opposite = &opposite{flow: c.Reverse(), maps: r.maps, log: r.clients.source}
-	r.groups, err = r.openGroups(ctx)
 	r.maps.set(c.Flow, r.offsets.exact)
-	return err
+	return nil
 }
 
 // loadKnown reads the rest of Tandem's topic: the offset map, the failovers, and what is known of the source.

@@ -13,24 +13,27 @@ import (
 	"tandem/internal/stream"
 )
 
-// openGroups makes the keeper of checkpoints; nil where the flow has none.
-func (r *replication) openGroups(ctx context.Context) (*checkpoint.Keeper, error) {
+// keepGroups writes checkpoints, and the offsets of groups where the file says so. Trouble with it does not hold records up.
+func (r *replication) keepGroups(ctx context.Context) error {
 	c := r.conf
-	if !c.Checkpoints.Enabled {
-		return nil, nil
-	}
 	topic := c.Policy.CheckpointsTopic(c.Source)
-	if _, err := topics.EnsureCompacted(ctx, r.clients.target, topic, 1, c.Checkpoints.Factor); err != nil {
-		return nil, err
+	err := r.persist(ctx, "create topic "+topic+" on "+c.Target, func(ctx context.Context) error {
+		_, err := topics.EnsureCompacted(ctx, r.clients.target, topic, 1, c.Checkpoints.Factor)
+		return err
+	})
+	if err != nil {
+		return nil //nolint:nilerr // ctx has ended: duties have no other end
 	}
-	return checkpoint.New(checkpoint.Config{
+	keeper := checkpoint.New(checkpoint.Config{
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
 		Translate: r.offsets.translate, Home: r.home, Durable: r.offsets.store,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
 		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow),
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
-	}), nil
+	})
+	r.board.groups(c.Flow, keeper)
+	return keeper.Run(ctx)
 }
 
 // exactMaps are the exact maps of the flows of this process.

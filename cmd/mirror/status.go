@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"tandem/internal/checkpoint"
 	"tandem/internal/config"
 	"tandem/internal/metrics"
 	"tandem/internal/replicate"
@@ -24,12 +25,13 @@ type board struct {
 	limit  int64
 	wanted []stream.Flow // that replicate, in the order of the file
 
-	mu    sync.Mutex // guards pipes
-	pipes map[stream.Flow]*replicate.Pipe
+	mu      sync.Mutex // guards what follows
+	pipes   map[stream.Flow]*replicate.Pipe
+	keepers map[stream.Flow]*checkpoint.Keeper
 }
 
 func newBoard(conf *config.Config, budget *replicate.Budget) *board {
-	b := &board{budget: budget, limit: conf.MemoryBytes, pipes: make(map[stream.Flow]*replicate.Pipe)}
+	b := &board{budget: budget, limit: conf.MemoryBytes, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper)}
 	for _, f := range conf.Flows {
 		if f.Enabled {
 			b.wanted = append(b.wanted, f.Flow)
@@ -43,6 +45,19 @@ func (b *board) show(f stream.Flow, p *replicate.Pipe) {
 	b.mu.Lock()
 	b.pipes[f] = p
 	b.mu.Unlock()
+}
+
+// groups makes the groups of a flow visible.
+func (b *board) groups(f stream.Flow, k *checkpoint.Keeper) {
+	b.mu.Lock()
+	b.keepers[f] = k
+	b.mu.Unlock()
+}
+
+func (b *board) keeper(f stream.Flow) *checkpoint.Keeper {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.keepers[f]
 }
 
 func (b *board) pipe(f stream.Flow) *replicate.Pipe {
@@ -90,6 +105,12 @@ func (b *board) snapshot() metrics.Snapshot {
 			flow.Partitions = append(flow.Partitions, metrics.Partition{
 				Topic: p.Source.Topic, Number: p.Source.Number, State: p.State.String(), Lag: p.Lag(), Behind: p.Behind,
 			})
+		}
+		if k := b.keeper(f); k != nil {
+			g := k.Standing()
+			flow.Groups = &metrics.Groups{Number: g.Groups, Round: g.Round, Positions: map[string]int{
+				stream.Exact.String(): g.Exact, stream.Clamped.String(): g.Clamped, stream.Ahead.String(): g.Ahead, stream.Unknown.String(): g.Unknown,
+			}}
 		}
 		s.Flows = append(s.Flows, flow)
 	}

@@ -11,6 +11,9 @@
 //	tandem_partition_lag_records{flow,topic,partition}       records of the source that are not yet on the target
 //	tandem_partition_lag_seconds{flow,topic,partition}       for how long the partition has been behind
 //	tandem_refused_records_total{flow}                       records that the target refused and that were set aside
+//	tandem_groups{flow}                                      consumer groups that are looked after
+//	tandem_group_positions{flow,class}                       their positions, by how exactly their place on the target is known
+//	tandem_checkpoints_age_seconds{flow}                     since the last round that looked at all of them
 //	tandem_memory_used_bytes, tandem_memory_limit_bytes      of memory.bytes
 //
 // Not guaranteed: that a lag is newer than the last fetch of its partition.
@@ -32,6 +35,14 @@ type Flow struct {
 	Refused    int64
 	Forms      map[string]int64 // records by form
 	Partitions []Partition
+	Groups     *Groups // nil where there are no checkpoints
+}
+
+// Groups is how the consumer groups of a flow stand.
+type Groups struct {
+	Number    int
+	Positions map[string]int // by class
+	Round     time.Time      // of the last look at them; zero before the first
 }
 
 // Partition is where one partition stands.
@@ -83,9 +94,12 @@ var (
 	lagSeconds   = desc("lag_seconds", "For how long the partition that is furthest behind has been behind.", "flow")
 	partRecords  = desc("partition_lag_records", "Records of the source partition that are not yet on the target.", "flow", "topic", "partition")
 	partSeconds  = desc("partition_lag_seconds", "For how long the partition has been behind.", "flow", "topic", "partition")
+	groups       = desc("groups", "Consumer groups that have checkpoints.", "flow")
+	positions    = desc("group_positions", "Positions of consumer groups, by how exactly their place on the target is known.", "flow", "class")
+	groupsAge    = desc("checkpoints_age_seconds", "Since the last round that looked at all consumer groups.", "flow")
 	memoryUsed   = desc("memory_used_bytes", "Bytes of records between fetch and acknowledgement.")
 	memoryLimit  = desc("memory_limit_bytes", "The setting memory.bytes.")
-	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, memoryUsed, memoryLimit}
+	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, groups, positions, groupsAge, memoryUsed, memoryLimit}
 )
 
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
@@ -110,6 +124,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(refused, f.Refused, f.Name)
 		for form, n := range f.Forms {
 			counter(forms, n, f.Name, form)
+		}
+		if g := f.Groups; g != nil {
+			gauge(groups, float64(g.Number), f.Name)
+			for class, n := range g.Positions {
+				gauge(positions, float64(n), f.Name, class)
+			}
+			if !g.Round.IsZero() {
+				gauge(groupsAge, time.Since(g.Round).Seconds(), f.Name)
+			}
 		}
 		in := make(map[string]int)
 		var lag int64
