@@ -170,7 +170,12 @@ func (m *maker) leaveOut(format string, args ...any) {
 		m.warn(format+": left out (--allow-unknown)", args...)
 		return
 	}
-	m.block(format+"; wait for the mirror, leave the topic out with --topics, or such partitions with --allow-unknown", args...)
+	format += "; wait for the mirror, leave the topic out with --topics, or such partitions with --allow-unknown"
+	if m.plan.Mode == Controlled && m.s.From.Live { // a mirror that runs may know it in a moment
+		m.hold(format, args...)
+		return
+	}
+	m.block(format, args...)
 }
 
 // live blocks a plan that would move the offsets of running consumers.
