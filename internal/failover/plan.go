@@ -158,12 +158,3 @@ func (p Plan) Passing() bool {
 	}
 	return p.Blocked()
 }
-
-// IDs are the names of the plan's groups.
-func (p Plan) IDs() []string {
-	ids := make([]string, len(p.Groups))
-	for i, g := range p.Groups {
-		ids[i] = g.Group
-	}
-	return ids
-}
