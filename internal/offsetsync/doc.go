@@ -37,6 +37,7 @@
 //
 // What was not flushed is a gap after a kill, and Gaps says so once Stands was called. Two things do not show afterwards, and are
 // to be flushed soon ([Map.Urgent]): that the source was truncated, or the target, when either has grown past the old end again. A
+// source that was truncated where the last acknowledgements told no place looks like one that was not, until the gap is filled. A
 // source that goes on with markers after a truncation is taken to go on with the first record behind them; records of before the
 // truncation may then be read again. The map knows of what the target deleted only through Trim; offsets below its log start are
 // given as they were.

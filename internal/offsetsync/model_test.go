@@ -63,7 +63,7 @@ type world struct {
 	start  int64 // of the target's log
 	target []copied
 	points []Sync
-	forgot bool // the target lost what told that the source was truncated
+	forgot bool // nothing is left that tells that the source was truncated
 	story  []string
 }
 
@@ -108,6 +108,12 @@ func (w *world) ack(a stream.Ack) {
 func (w *world) flush() {
 	records := w.m.Changed()
 	w.did("flush %d records", len(records))
+	switch w.rnd.IntN(6) { // what happens while they are appended
+	case 0:
+		w.ack(w.copy(1 + w.rnd.IntN(3)))
+	case 1:
+		w.count()
+	}
 	w.topic.append(records)
 	w.m.Stored(records)
 }
@@ -178,6 +184,8 @@ func (w *world) accident() {
 		w.did("the source topic is made anew")
 		w.ack(w.copy(1))
 	case 1: // the source was truncated, and goes on with a record
+		_, known, _ := w.m.Covered(remote)
+		w.forgot = w.forgot || known < w.end() // nothing tells that records of the gap are among those
 		w.next = w.rnd.Int64N(w.next + 1)
 		for i := range w.target {
 			if w.target[i].up >= w.next {

@@ -189,8 +189,8 @@ func (p *partition) cut(down stream.Downstream) {
 		s := p.segs[i]
 		ops, ok := p.steps(s)
 		if s.down >= down || !ok {
-			if s.down < down && i > 0 && !p.follows(i) {
-				p.broken = true
+			if i > 0 && !p.follows(i) && p.segs[i-1].endDown < down {
+				p.broken = true // it has begun in what is left, nobody knows where
 			}
 			p.remove(i)
 			continue
