@@ -90,13 +90,14 @@ func (r *replication) keepTopics(ctx context.Context) error {
 
 // hand gives the pipe what can be replicated and no failover holds.
 func (r *replication) hand(ctx context.Context, s topics.Snapshot) error {
-	list := r.failed.copied(assignments(s))
+	all := assignments(s)
+	if err := r.offsets.begin(ctx, all, r.memory); err != nil { // also of what is not copied any more: it is still translated
+		return err
+	}
+	list := r.failed.copied(all)
 	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != r.told && len(list) > 0 {
 		r.told = line
 		r.tell(stream.Info, line)
-	}
-	if err := r.offsets.begin(ctx, list); err != nil {
-		return err
 	}
 	if err := r.pipe.Assign(ctx, list); err != nil {
 		return context.Canceled // the pipe has ended, and its own error says why

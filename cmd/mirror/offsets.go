@@ -78,8 +78,8 @@ func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic strin
 	return nil
 }
 
-// begin tells the map where remote partitions stand before the pipe appends to them.
-func (o *offsets) begin(ctx context.Context, list []replicate.Assignment) error {
+// begin tells the map where remote partitions stand before the pipe appends to them, and what the anchors know of them.
+func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted *memory) error {
 	var remotes []stream.Partition
 	for _, a := range list {
 		if !o.told[a.Remote] {
@@ -107,10 +107,16 @@ func (o *offsets) begin(ctx context.Context, list []replicate.Assignment) error 
 			return fmt.Errorf("find the ends of %s: %w", a.Remote, errors.Join(noStart[a.Remote], noEnd[a.Remote]))
 		}
 		o.told[a.Remote] = true
-		o.exact.Stands(a.Remote, a.Source, stream.Downstream(start), stream.Downstream(end))
 		if o.mm2 != nil {
 			o.exact.Below(a.Remote, o.mm2.Points(a.Source))
 		}
+		if at, topic, ok := noted.Anchor(a.Remote); ok && at.Down.Offset() >= 0 {
+			up, down, some := o.exact.Covered(a.Remote)
+			if reached := at.Down.Offset() <= stream.Downstream(end); reached && (!some || at.Next >= up && at.Down.Offset() >= down) {
+				o.exact.Ack(stream.Ack{Source: a.Source, Remote: a.Remote, Topic: topic, Next: at.Next, NextDown: at.Down.Offset()})
+			}
+		}
+		o.exact.Stands(a.Remote, a.Source, stream.Downstream(start), stream.Downstream(end))
 	}
 	return nil
 }
