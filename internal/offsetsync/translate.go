@@ -178,7 +178,7 @@ func (p *partition) behind(v *view, g generation, i int, up stream.Upstream) str
 	gap, unsure := p.gap(i + 1)
 	switch {
 	case up < s.endUp && i+1 < g.to && p.segs[i+1].up == s.endUp && p.segs[i+1].down > s.endDown: // foreign records follow
-		return p.survivor(v, g, s.endUp, p.segs[i+1].down)
+		return p.within(v, g, s.endUp)
 	case unsure && up <= s.endUp && s.endUp < g.limit && doubtful(gap, g):
 		return clamped(s.endDown, gap.Records(), notCounted)
 	case unsure && up <= s.endUp:
@@ -188,7 +188,7 @@ func (p *partition) behind(v *view, g generation, i int, up stream.Upstream) str
 	case unsure:
 		return clamped(s.endDown, min(gap.Records(), int64(up-s.endUp)), notCounted)
 	case i+1 < g.to:
-		return p.survivor(v, g, p.segs[i+1].up, p.segs[i+1].down)
+		return p.within(v, g, p.segs[i+1].up)
 	case g.to < len(p.segs): // the generation ended before up, and the next one begins beyond it
 		return p.survivor(v, g, g.limit, s.endDown)
 	case up > s.endUp:
