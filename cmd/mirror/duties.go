@@ -270,11 +270,14 @@ func (m *memory) takeBack(places map[stream.Partition]replicate.Place) bool {
 	return some
 }
 
-func (m *memory) set(remote stream.Partition, a position.Anchor) {
+// set reports whether more records are on the target than were by the anchor before, as far as is known.
+func (m *memory) set(remote stream.Partition, a position.Anchor) (more bool) {
 	m.mu.Lock()
+	was, known := m.anchors[remote]
 	m.anchors[remote] = a
 	m.mu.Unlock()
 	m.store.Set(remote, a)
+	return known && was.NextSequence != a.NextSequence
 }
 
 func (m *memory) Position(source stream.Partition) (stream.Upstream, bool) {

@@ -324,11 +324,11 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 
 // acked notes what the target has appended. An ack without bytes only tells a place.
 func (r *replication) acked(a stream.Ack) {
-	r.memory.set(a.Remote, position.Anchor{
+	more := r.memory.set(a.Remote, position.Anchor{
 		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
 	})
 	r.offsets.exact.Ack(a)
-	if a.Bytes == 0 {
+	if a.Bytes == 0 && !more { // else a killed process had sent records that are certain by now
 		return
 	}
 	last := a.Next - 1
@@ -337,6 +337,9 @@ func (r *replication) acked(a stream.Ack) {
 		last = run.Up + stream.Upstream(run.Count) - 1
 	}
 	r.positions.Set(a.Source, last)
+	if a.Bytes == 0 {
+		return
+	}
 	if r.syncs != nil {
 		r.syncs.ack(a)
 	}

@@ -3,8 +3,10 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -272,6 +274,9 @@ emit.checkpoints.interval.seconds = 1
 func TestBackAgain(t *testing.T) {
 	a, b := clusters(t)
 	rounds := 10
+	if n := os.Getenv("ROUNDS"); n != "" {
+		rounds, _ = strconv.Atoi(n)
+	}
 	properties := fmt.Sprintf(backProperties, a.Bootstrap, b.Bootstrap)
 	file := propertiesFile(t, properties)
 	const topic, group = "back-orders", "back-app"
@@ -350,11 +355,26 @@ func TestBackAgain(t *testing.T) {
 		runFailover(t, "back", "apply", returning).must(t)
 	}
 	synced() // what B never got is copied now
-	handle(a, "backB", len(names))
+	c := consume(a, group, book, home, topic, "backB."+topic)
+	eventually(t, "all to be handled", func() error {
+		if lost, _ := book.judge(names); len(lost) > 0 {
+			return fmt.Errorf("%d are not: %s", len(lost), some(lost))
+		}
+		return nil
+	})
+	c.end(t)
 	m.stop()
 	if lost, repeated := book.judge(names); len(lost) > 0 || len(repeated) > 0 {
-		t.Errorf("%d lost, %d repeated of %d: %.5q %.5q", len(lost), len(repeated), len(names), lost, repeated)
+		t.Errorf("%d lost, %d repeated of %d:\n%s\n%s", len(lost), len(repeated), len(names), some(lost), some(repeated))
 	}
+}
+
+// some of a list are enough to know which.
+func some(names []string) string {
+	if len(names) > 40 {
+		return strings.Join(names[:20], ", ") + " ... " + strings.Join(names[len(names)-20:], ", ")
+	}
+	return strings.Join(names, ", ")
 }
 
 func mustCount(s side, topic string) int64 {
