@@ -430,11 +430,11 @@ func (w *world) invariants() {
 		if _, dead := p.dead[s.down]; dead {
 			w.fatal("segment %d is to be deleted", i)
 		}
+		if s.changed && s.ops == nil && (p.tail == nil || s != p.last()) || !s.changed && s.at < 0 {
+			w.fatal("segment %d is nowhere", i)
+		}
 		ops, ok := p.steps(s)
 		if !ok {
-			if s.changed || s.at < 0 {
-				w.fatal("segment %d is nowhere", i)
-			}
 			continue
 		}
 		c := s.walk(ops)

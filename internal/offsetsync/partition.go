@@ -117,21 +117,20 @@ func (p *partition) grows(records int64) bool {
 
 // begin starts a segment with a run.
 func (p *partition) begin(topic *stream.TopicID, r stream.Run) {
-	p.close()
-	if last := p.last(); last != nil && (r.Up < last.endUp || !sameTopic(last.topic, topic)) {
-		p.urgent = true
-	}
-	breaks := p.broken // or the segment before, a place, had the same key
+	breaks := p.broken
 	p.broken = false
 	if last := p.last(); last != nil {
-		if !sameTopic(last.topic, topic) {
+		same := sameTopic(last.topic, topic)
+		p.urgent = p.urgent || r.Up < last.endUp || !same
+		if !same {
 			p.points = nil
 		}
-		if r.Down == last.endDown && r.Up >= last.lastUp && r.Up < last.endUp && sameTopic(last.topic, topic) {
+		if same && r.Down == last.endDown && r.Up >= last.lastUp && r.Up < last.endUp && p.held() {
 			last.endUp = r.Up
 			last.touch()
 		}
-		if last.place() && last.down == r.Down {
+		p.close()
+		if last.place() && last.down == r.Down { // one segment a key
 			breaks = true
 			p.remove(len(p.segs) - 1)
 		}
@@ -227,11 +226,20 @@ func (p *partition) settle(topic *stream.TopicID, up stream.Upstream, down strea
 
 // covers moves the end of what is known over offsets that need no copy.
 func (p *partition) covers(next stream.Upstream) {
-	if last := p.last(); last != nil && next > last.endUp {
+	last := p.last()
+	switch {
+	case last == nil || next <= last.endUp:
+	case !p.held():
+		p.begin(last.topic, stream.Run{Up: next, Down: last.endDown})
+	default:
 		last.endUp = next
 		last.touch()
 	}
 }
+
+// held says that the steps of the last segment are in memory to stay, so that it may change. They are not where a cut has made it
+// the last.
+func (p *partition) held() bool { return p.tail != nil || p.last().ops != nil }
 
 // generations of the source topic as it is now, oldest first.
 func (p *partition) generations() []generation {
