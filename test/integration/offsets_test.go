@@ -65,6 +65,7 @@ func TestOffsetsAreExact(t *testing.T) {
 	m = startMirror(t, properties)
 	t.Run("after the map was lost", func(t *testing.T) { e.check(t, m) })
 	t.Run("MM2's client", func(t *testing.T) { e.checkMM2Client(t) })
+	t.Run("the way back", func(t *testing.T) { e.checkReturn(t, propertiesFile(t, properties)) })
 	m.stop()
 }
 
@@ -223,11 +224,49 @@ func (e *exactness) checkMM2Client(t *testing.T) {
 		group, rest, _ := strings.Cut(strings.TrimSpace(l), " ")
 		answers[group] += rest + ";"
 	}
+	if want := e.source + ".checkpoints.internal"; !strings.Contains(answers["checkpointTopics"], want) {
+		t.Errorf("checkpointTopics are %q, want %s among them", answers["checkpointTopics"], want)
+	}
 	for _, group := range groups {
 		c := e.committed[group]
 		want := fmt.Sprintf("%s.%s-%d %d;", e.source, c.partition.Topic, c.partition.Number, e.want(c.partition, c.offset))
 		if !strings.Contains(answers[group], want) {
 			t.Errorf("translateOffsets of %s answers %q, want %q in it", group, answers[group], want)
+		}
+	}
+}
+
+// checkReturn puts groups at random offsets of the target and wants a plan to send each to the record that it stands at.
+func (e *exactness) checkReturn(t *testing.T, file string) {
+	at := map[string]commitment{}
+	for g := range e.groups {
+		p := e.partitions[e.random.IntN(len(e.partitions))]
+		c := commitment{p, e.random.Int64N(e.ends[p][1] + 1)}
+		if g%50 == 0 {
+			c.offset = e.ends[p][1]
+		}
+		group := fmt.Sprintf("exact-back-%d", g)
+		at[group] = c
+		e.b.commit(group, map[stream.Partition]int64{{Topic: e.source + "." + p.Topic, Number: p.Number}: c.offset})
+	}
+	out := runFailover(t, "back", "plan", file, "--from", e.source+"B", "--to", e.source, "--groups", "exact-back-.*", "--json").must(t)
+	plan := planOf(t, out.stdout)
+	if len(plan.Groups) != len(at) {
+		t.Fatalf("%d groups are planned, want %d", len(plan.Groups), len(at))
+	}
+	for _, g := range plan.Groups {
+		c := at[g.Group]
+		if len(g.Positions) != 1 {
+			t.Fatalf("%s has positions %+v", g.Group, g.Positions)
+		}
+		got, list := g.Positions[0], e.survivors[c.partition]
+		i := sort.Search(len(list), func(i int) bool { return list[i].offset >= got.New })
+		next := e.ends[c.partition][1]
+		if i < len(list) {
+			next = e.at[c.partition][list[i].value]
+		}
+		if next != c.offset || got.Class != "exact" || got.New > e.ends[c.partition][0] {
+			t.Fatalf("%s at %d of %s: the plan says %+v, where record %d of the target is the next", g.Group, c.offset, c.partition, got, next)
 		}
 	}
 }
