@@ -9,12 +9,21 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"golang.org/x/sync/semaphore"
 
 	"tandem/internal/stream"
 )
 
-// appendChunk is how many records are handed to the producer at a time, which bounds what it holds.
-const appendChunk = 1000
+// What is handed to the producer at a time, which bounds what it holds.
+const (
+	appendChunk = 1000 // records
+
+	// appendBytes is also what may be under way to one topic: the producer makes one batch of all that waits for a partition,
+	// and a topic takes no batch above its max.message.bytes, 1 MiB unless somebody has set it. A larger record goes alone.
+	appendBytes = 512 << 10
+
+	recordOverhead = 36 // bytes of a record around its key and value, at most
+)
 
 // Append writes records to the partitions they name, in order within each, and returns when all are acknowledged by all
 // in-sync replicas. A zero timestamp is set to now, a nil value is a tombstone. Records are sent at most once each unless
@@ -24,18 +33,14 @@ const appendChunk = 1000
 // After an error, or when ctx ends first, any of the records may have been written, and no Offset is set; their keys and
 // values must not be changed then, since they may still be on their way.
 func (a *Admin) Append(ctx context.Context, topic string, records []stream.Record) error {
-	messages := make([]*sarama.ProducerMessage, len(records))
-	for i, r := range records {
-		messages[i] = message(topic, r)
-	}
+	messages := messagesOf(topic, records)
 	_, err := await(ctx, func() (struct{}, error) {
-		for start := 0; start < len(messages); start += appendChunk {
-			if err := ctx.Err(); err != nil {
+		for rest := messages; len(rest) > 0; {
+			n, size := chunk(rest)
+			if err := a.appends.send(ctx, topic, rest[:n], size); err != nil {
 				return struct{}{}, err
 			}
-			if err := a.appends.send(ctx, topic, messages[start:min(start+appendChunk, len(messages))]); err != nil {
-				return struct{}{}, err
-			}
+			rest = rest[n:]
 		}
 		return struct{}{}, nil
 	})
@@ -48,15 +53,36 @@ func (a *Admin) Append(ctx context.Context, topic string, records []stream.Recor
 	return nil
 }
 
-func message(topic string, r stream.Record) *sarama.ProducerMessage {
-	m := &sarama.ProducerMessage{Topic: topic, Partition: r.Partition, Timestamp: r.Timestamp, Offset: -1}
-	if r.Key != nil {
-		m.Key = sarama.ByteEncoder(r.Key)
+// chunk is how many of the messages go together, at least one, and their size.
+func chunk(messages []*sarama.ProducerMessage) (n int, size int64) {
+	for n < min(len(messages), appendChunk) {
+		next := int64(recordOverhead)
+		for _, part := range []sarama.Encoder{messages[n].Key, messages[n].Value} {
+			if part != nil {
+				next += int64(part.Length())
+			}
+		}
+		if n > 0 && size+next > appendBytes {
+			break
+		}
+		n, size = n+1, size+next
 	}
-	if r.Value != nil {
-		m.Value = sarama.ByteEncoder(r.Value)
+	return n, size
+}
+
+func messagesOf(topic string, records []stream.Record) []*sarama.ProducerMessage {
+	messages := make([]*sarama.ProducerMessage, len(records))
+	for i, r := range records {
+		m := &sarama.ProducerMessage{Topic: topic, Partition: r.Partition, Timestamp: r.Timestamp, Offset: -1}
+		if r.Key != nil {
+			m.Key = sarama.ByteEncoder(r.Key)
+		}
+		if r.Value != nil {
+			m.Value = sarama.ByteEncoder(r.Value)
+		}
+		messages[i] = m
 	}
-	return m
+	return messages
 }
 
 // appender owns the producer that all Appends of an Admin share. A producer that failed is replaced: after an error its
@@ -71,6 +97,7 @@ type appender struct {
 	mu     sync.Mutex // held only for moments; guards what follows
 	closed bool
 	now    *producer
+	room   map[string]*semaphore.Weighted // by topic: bytes that may still be sent to it
 }
 
 // producer is a sarama producer and how many sends use it; it is closed when it is retired and the last has ended, since
@@ -82,8 +109,27 @@ type producer struct {
 	retired bool
 }
 
-// send writes a chunk with the shared producer.
-func (p *appender) send(ctx context.Context, topic string, messages []*sarama.ProducerMessage) error {
+// roomFor is what all who append to a topic share.
+func (p *appender) roomFor(topic string) *semaphore.Weighted {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.room == nil {
+		p.room = make(map[string]*semaphore.Weighted)
+	}
+	if p.room[topic] == nil {
+		p.room[topic] = semaphore.NewWeighted(appendBytes)
+	}
+	return p.room[topic]
+}
+
+// send writes a chunk with the shared producer, once there is room for it.
+func (p *appender) send(ctx context.Context, topic string, messages []*sarama.ProducerMessage, size int64) error {
+	room := p.roomFor(topic)
+	size = min(size, appendBytes)
+	if err := room.Acquire(ctx, size); err != nil {
+		return err
+	}
+	defer room.Release(size)
 	shared, err := p.acquire(ctx, topic)
 	if err != nil {
 		return err
