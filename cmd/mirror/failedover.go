@@ -16,12 +16,15 @@ import (
 // failedOver knows the partitions whose groups have left a lost source (see `failover`). What such a source turns out to hold
 // when it comes back is not copied behind what has happened since: a person decides, with `failover back` or `failover undo`.
 type failedOver struct {
-	flow    *flow
+	flow *flow
+
+	reading sync.Mutex // guards what follows
 	records failover.Records
 	next    int64 // offset of Tandem's topic to read on from
 
 	mu      sync.Mutex                  // guards what follows
 	held    map[stream.Partition]string // source partitions, and the failover they belong to
+	away    map[string]bool             // groups that are on the target, by a failover of whatever mode
 	changed bool                        // since moved was asked
 }
 
@@ -31,7 +34,7 @@ func newFailedOver(f *flow) *failedOver {
 	return &failedOver{flow: f, held: make(map[stream.Partition]string)}
 }
 
-// take loads a record of Tandem's topic.
+// take loads a record of Tandem's topic; before the first watch, or from it.
 func (o *failedOver) take(r stream.Record) error {
 	o.next = r.Offset + 1
 	if err := o.records.Load(r); err != nil {
@@ -44,7 +47,13 @@ func (o *failedOver) take(r stream.Record) error {
 func (o *failedOver) decide() {
 	held := make(map[stream.Partition]string)
 	told := make(map[string]string)
+	away := make(map[string]bool)
 	for _, r := range failover.InForce(o.records.All()) {
+		if r.From == o.flow.conf.Source {
+			for _, g := range r.Groups {
+				away[g.Group] = true
+			}
+		}
 		if o.flow.conf.FailoverTail == "copy" || r.Mode != failover.Disaster || r.From != o.flow.conf.Source {
 			continue
 		}
@@ -56,7 +65,7 @@ func (o *failedOver) decide() {
 	}
 	o.mu.Lock()
 	before := o.held
-	o.held = held
+	o.held, o.away = held, away
 	same := maps.Equal(before, held)
 	o.changed = o.changed || !same
 	o.mu.Unlock()
@@ -94,6 +103,8 @@ func (o *failedOver) copied(list []replicate.Assignment) []replicate.Assignment 
 
 // watch follows the topic: `failover` writes there while mirror runs.
 func (o *failedOver) watch(ctx context.Context) error {
+	o.reading.Lock()
+	defer o.reading.Unlock()
 	next, err := o.flow.clients.target.ReadFrom(ctx, tandemTopic(o.flow.conf.Flow), 0, o.next, true, o.take)
 	if err != nil {
 		return err
@@ -101,4 +112,14 @@ func (o *failedOver) watch(ctx context.Context) error {
 	o.next = next
 	o.decide()
 	return nil
+}
+
+// groups are those that a failover has moved to our target, as of now.
+func (o *failedOver) groups(ctx context.Context) (map[string]bool, error) {
+	if err := o.watch(ctx); err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.away, nil
 }

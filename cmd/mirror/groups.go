@@ -26,9 +26,9 @@ func (r *replication) keepGroups(ctx context.Context) error {
 	}
 	keeper := checkpoint.New(checkpoint.Config{
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
-		Translate: r.offsets.translate, Home: r.home, Durable: r.offsets.store,
+		Translate: r.offsets.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
-		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow),
+		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow), Known: r.known,
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
 	})

@@ -57,11 +57,16 @@ type Config struct {
 	// Durable returns once what translations rest on is stored on the target.
 	Durable func(ctx context.Context) error
 
+	// Away are the groups that a failover has moved to the target, as of now: their place there is a person's to say, and
+	// group sync leaves them alone. It is asked before each pass, which an error puts off. Away may be nil.
+	Away func(ctx context.Context) (map[string]bool, error)
+
 	Groups func(group string) bool // groups, groups.exclude
 	Topics func(topic string) bool // whether the flow replicates the topic of the source
 
 	CheckpointsTopic string // A.checkpoints.internal
 	TandemTopic      string // mm2-tandem.A.internal
+	Known            *Known // what TandemTopic holds, where somebody has read it already; nil: Run reads it
 
 	Interval time.Duration // between rounds
 	Refresh  time.Duration // of the list of groups; 0: never again after the first

@@ -3,7 +3,7 @@
 // In: the groups of the source and their committed offsets, and a function that translates an offset. Out, in rounds:
 //   - checkpoints, in MM2's bytes, in A.checkpoints.internal on B: what MM2's client reads
 //   - the committed offsets themselves, in mm2-tandem.A.internal on B, so that `failover` has them when the source is gone
-//   - where group sync is on, commits on the target, for groups without members there
+//   - where group sync is on, commits on the target, for groups without members there that no failover has moved
 //
 // and beside the rounds, from the standings of the source's partitions, records of their ends ([Ends]). [Known] reads all
 // of it back. A [Keeper] is the thin shell that talks to the clusters; what it decides is in decide.go, without IO.

@@ -28,6 +28,7 @@ type Keeper struct {
 	groups  map[string]*group
 	listed  time.Time
 	synced  time.Time
+	away    map[string]bool // groups that a failover has moved, as of the last pass of group sync
 	checked time.Time // when group sync last looked at what it has dealt with before
 	topics  map[string]bool
 	marks   map[string]map[stream.Partition]mark
@@ -105,6 +106,9 @@ func (k *Keeper) syncDue(now time.Time) bool {
 // on with nothing, as MM2 does: it writes all of them again.
 func (k *Keeper) load(ctx context.Context) {
 	known := NewKnown()
+	if k.Known != nil {
+		known.Groups = k.Known.Groups
+	}
 	skipped, last := 0, error(nil)
 	skipping := func(take func(stream.Record) error) func(stream.Record) error {
 		return func(r stream.Record) error {
@@ -120,10 +124,12 @@ func (k *Keeper) load(ctx context.Context) {
 		k.news.trouble(ctx, "load checkpoints", stream.Warn,
 			"checkpoints of before could not be read; all are written again, and one may be behind what it was", err)
 	}
-	err = k.Log.ReadAll(ctx, k.TandemTopic, true, skipping(known.TakeTandem))
-	if err != nil {
-		known.Groups = nil
-		k.news.trouble(ctx, "load groups", stream.Warn, "offsets of groups of before could not be read; all are written again", err)
+	if k.Known == nil {
+		err = k.Log.ReadAll(ctx, k.TandemTopic, true, skipping(known.TakeTandem))
+		if err != nil {
+			known.Groups = nil
+			k.news.trouble(ctx, "load groups", stream.Warn, "offsets of groups of before could not be read; all are written again", err)
+		}
 	}
 	if skipped > 0 {
 		k.news.trouble(ctx, "load records", stream.Warn, fmt.Sprintf("%d records of checkpoints or groups are damaged and were skipped", skipped), last)

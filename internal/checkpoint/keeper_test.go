@@ -364,3 +364,26 @@ func TestRunTellsOutagesOnce(t *testing.T) {
 		}
 	})
 }
+
+// What somebody has read of Tandem's topic is not read again.
+func TestWhatIsKnownIsNotReadAgain(t *testing.T) {
+	s := newScene(t)
+	s.mirrored[at("a", 0)] = 1000
+	s.source.set("g", at("a", 0), 500)
+	s.source.set("gone", at("a", 0), 500)
+	s.round()
+	delete(s.source.groups, "gone")
+	s.config.Known = s.log.known(t)
+	s.log.broken["mm2-tandem.A.internal"] = errors.New("read")
+	s.start()
+	delete(s.log.broken, "mm2-tandem.A.internal")
+	before := len(s.log.records["mm2-tandem.A.internal"])
+	s.round()
+	written := s.log.records["mm2-tandem.A.internal"][before:]
+	if len(written) != 1 || written[0].Value != nil || !strings.HasSuffix(string(written[0].Key), "gone") {
+		t.Errorf("wrote %v", written)
+	}
+	if e := s.told(); len(e) > 0 {
+		t.Errorf("%q", e)
+	}
+}

@@ -30,9 +30,15 @@ type want struct {
 
 // sync commits the translated offsets of groups without members on the target.
 func (k *Keeper) sync(ctx context.Context) error {
+	if err := k.lookAway(ctx); err != nil {
+		return err
+	}
 	everything := time.Since(k.checked) >= recheck
 	var ask []string
 	for _, name := range slices.Sorted(maps.Keys(k.groups)) {
+		if k.away[name] {
+			continue
+		}
 		for p, w := range k.wants(name) {
 			if everything || k.marks[name][p].settled != w.down {
 				ask = append(ask, name)
@@ -57,6 +63,26 @@ func (k *Keeper) sync(ctx context.Context) error {
 		k.checked = time.Now()
 	}
 	return failed
+}
+
+// lookAway finds out which groups a failover has moved, and tells when some are, or none any more.
+func (k *Keeper) lookAway(ctx context.Context) error {
+	if k.Away == nil {
+		return nil
+	}
+	away, err := k.Away(ctx)
+	if err != nil {
+		return fmt.Errorf("look for failovers to %s: %w", k.Flow.Target, err)
+	}
+	switch before := len(k.away); {
+	case before == 0 && len(away) > 0:
+		k.news.tell(stream.Info, "groups have failed over to the target: they are not synced until they are back, or the failover is undone",
+			stream.F("groups", len(away)))
+	case before > 0 && len(away) == 0:
+		k.news.tell(stream.Info, "no group is failed over any more: all are synced again")
+	}
+	k.away = away
+	return nil
 }
 
 // wants are where group sync would have a group, by partition of the target. What is not written is not committed.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -272,4 +273,45 @@ func TestGroupSyncOfManyGroups(t *testing.T) {
 	if s.log.appends["A.checkpoints.internal"] != 1 || s.log.appends["mm2-tandem.A.internal"] != 1 {
 		t.Errorf("%v", s.log.appends)
 	}
+}
+
+// A failover has moved the group: where it stands on the target is not for group sync to say, also in a process that knows
+// nothing of before.
+func TestGroupsThatHaveFailedOver(t *testing.T) {
+	s := syncScene(t)
+	away, trouble := map[string]bool{}, error(nil)
+	s.config.Away = func(context.Context) (map[string]bool, error) { return away, trouble }
+	s.source.set("other", at("a", 0), 10)
+	s.start()
+	s.pass()
+	s.expect("before", 100)
+
+	away = map[string]bool{"g": true}
+	s.target.set("g", at("A.a", 0), 30) // failover --align-time
+	s.source.set("g", at("a", 0), 2000)
+	s.source.set("other", at("a", 0), 50)
+	s.told()
+	for _, again := range []string{"the process that was there", "a new one"} {
+		s.pass()
+		s.expect(again, 30)
+		s.start()
+	}
+	if got := s.target.at("other", at("A.a", 0)); got != 5 {
+		t.Errorf("another group is at %d", got)
+	}
+	if e := s.told(); len(e) != 3 || !strings.HasPrefix(e[0], "groups have failed over to the target") {
+		t.Errorf("%q", e)
+	}
+	s.pass()
+
+	trouble = errors.New("no answer")
+	away = nil
+	s.round()
+	if err := s.keeper.sync(t.Context()); !errors.Is(err, trouble) {
+		t.Errorf("got %v", err)
+	}
+	s.expect("while nobody knows", 30)
+	trouble = nil
+	s.pass()
+	s.expect("the failover is over", 200)
 }
