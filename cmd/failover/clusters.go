@@ -100,7 +100,7 @@ type notes struct {
 func (n *notes) Write(ctx context.Context, records []stream.Record) error {
 	topic := tandemTopic(n.flow.Source)
 	if !n.made {
-		if _, err := topics.EnsureCompacted(ctx, n.admin, topic, 1, n.flow.OffsetsFactor); err != nil {
+		if err := topics.EnsureTandem(ctx, n.admin, topic, n.flow.OffsetsFactor); err != nil {
 			return err
 		}
 		n.made = true

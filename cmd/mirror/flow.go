@@ -256,7 +256,7 @@ func (r *replication) loadKnown(ctx context.Context) error {
 // loadAnchors reads what Tandem has noted of the flow.
 func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
 	topic := tandemTopic(f.conf.Flow)
-	if _, err := topics.EnsureCompacted(ctx, f.clients.target, topic, 1, f.conf.OffsetsFactor); err != nil {
+	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf.OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}
 	store := position.NewAnchorStore(f.clients.target, topic, f.conf.Flow)

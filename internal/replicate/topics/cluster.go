@@ -55,31 +55,67 @@ func settled(ctx context.Context, c Cluster, want map[string]int32) ([]stream.To
 // have others than asked for. Where the cluster does not let us create it, the topic is taken to exist, as MM2 does:
 // whoever withholds the permission makes the topics beforehand.
 func EnsureCompacted(ctx context.Context, c Cluster, name string, partitions int32, factor int16) (int32, error) {
+	n, _, err := ensure(ctx, c, stream.NewTopic{Name: name, Partitions: partitions, Factor: factor,
+		Configs: map[string]string{"cleanup.policy": "compact"}})
+	return n, err
+}
+
+// tandemConfigs keep the start of a mirror short, which reads the topic from its beginning. A log is never compacted in its
+// active segment, and with Kafka's segment.bytes of 1 GiB months of records that are replaced each second would be read; and
+// at its min.cleanable.dirty.ratio of 0.5 as many again as are of use.
+var tandemConfigs = map[string]string{"cleanup.policy": "compact", "segment.bytes": "4194304", "min.cleanable.dirty.ratio": "0.1"}
+
+// EnsureTandem makes mm2-tandem.A.internal, of one partition, unless it exists. One that exists without the configs that keep
+// it short gets them; what somebody has set on it stays, and so does a topic that we may not alter.
+func EnsureTandem(ctx context.Context, c Cluster, name string, factor int16) error {
+	_, made, err := ensure(ctx, c, stream.NewTopic{Name: name, Partitions: 1, Factor: factor, Configs: tandemConfigs})
+	if err != nil || made {
+		return err
+	}
+	described, err := c.Configs(ctx, []string{name})
+	entries := described[name]
+	if err != nil || entries == nil {
+		return nil //nolint:nilerr // it only takes longer to read
+	}
+	var missing []stream.ConfigChange
+	for _, e := range entries {
+		if want, ours := tandemConfigs[e.Name]; ours && e.Name != "cleanup.policy" && e.Source != stream.ConfigTopic && e.Value != want {
+			missing = append(missing, stream.ConfigChange{Name: e.Name, Value: want})
+		}
+	}
+	if len(missing) > 0 {
+		_, _ = c.AlterConfigs(ctx, map[string][]stream.ConfigChange{name: missing}) // as above
+	}
+	return nil
+}
+
+// ensure makes a topic unless it exists, and tells how many partitions it has and whether it was made now.
+func ensure(ctx context.Context, c Cluster, topic stream.NewTopic) (partitions int32, made bool, err error) {
+	name := topic.Name
 	listed, err := c.Topics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("look for internal topic %s: %w", name, err)
+		return 0, false, fmt.Errorf("look for internal topic %s: %w", name, err)
 	}
 	if n := partitionsOf(listed, name); n > 0 {
-		return n, nil
+		return n, false, nil
 	}
-	answers, err := c.CreateTopics(ctx, []stream.NewTopic{{Name: name, Partitions: partitions, Factor: factor,
-		Configs: map[string]string{"cleanup.policy": "compact"}}})
+	answers, err := c.CreateTopics(ctx, []stream.NewTopic{topic})
 	if err == nil {
 		err = answers[name]
 	}
 	if code, _ := stream.CodeOf(err); unauthorized(err) || code == codeUnsupportedVersion {
-		return partitions, nil
+		return topic.Partitions, false, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("create internal topic %s with replication factor %d: %w", name, factor, err)
+		return 0, false, fmt.Errorf("create internal topic %s with replication factor %d: %w", name, topic.Factor, err)
 	}
 	if listed, err = settled(ctx, c, map[string]int32{name: 1}); err != nil {
-		return 0, fmt.Errorf("look for internal topic %s: %w", name, err)
+		return 0, false, fmt.Errorf("look for internal topic %s: %w", name, err)
 	}
 	if n := partitionsOf(listed, name); n > 0 {
-		return n, nil
+		return n, true, nil
 	}
-	return partitions, nil
+	return topic.Partitions, true, nil
 }
 
 func partitionsOf(listed []stream.Topic, name string) int32 {

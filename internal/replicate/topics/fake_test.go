@@ -45,7 +45,7 @@ type fakeTopic struct {
 func newFakeCluster() *fakeCluster {
 	return &fakeCluster{brokers: 3,
 		defaults: map[string]string{"retention.ms": "604800000", "cleanup.policy": "delete", "max.message.bytes": "1048588",
-			"min.insync.replicas": "1", "segment.bytes": "1073741824"},
+			"min.insync.replicas": "1", "segment.bytes": "1073741824", "min.cleanable.dirty.ratio": "0.5"},
 		dynamic: map[string]string{}, static: map[string]string{}, topics: map[string]*fakeTopic{},
 		down: map[string]error{}, refused: map[string]error{}, hidden: map[string]bool{}}
 }

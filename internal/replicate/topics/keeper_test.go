@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -379,6 +380,41 @@ func TestEnsureCompacted(t *testing.T) {
 			}
 			if err != nil || n != c.want {
 				t.Errorf("%d partitions, %v; want %d", n, err, c.want)
+			}
+			expect(t, "asked", cluster.log, c.asked...)
+		})
+	}
+}
+
+func TestEnsureTandem(t *testing.T) {
+	const topic = "mm2-tandem.A.internal"
+	for _, c := range []struct {
+		story  string
+		before func(c *fakeCluster)
+		asked  []string
+	}{
+		{story: "missing: made", before: func(*fakeCluster) {},
+			asked: []string{"create " + topic + " 1 cleanup.policy=compact min.cleanable.dirty.ratio=0.1 segment.bytes=4194304"}},
+		{story: "there as it was made: left alone", before: func(c *fakeCluster) {
+			c.put(topic, 1, "cleanup.policy=compact", "segment.bytes=4194304", "min.cleanable.dirty.ratio=0.1")
+		}},
+		{story: "made by an earlier version: shortened", before: func(c *fakeCluster) { c.put(topic, 1, "cleanup.policy=compact") },
+			asked: []string{"alter " + topic + " min.cleanable.dirty.ratio=0.1 segment.bytes=4194304"}},
+		{story: "somebody has set one: it stays", before: func(c *fakeCluster) { c.put(topic, 1, "cleanup.policy=compact", "segment.bytes=1073741824") },
+			asked: []string{"alter " + topic + " min.cleanable.dirty.ratio=0.1"}},
+		{story: "no right to describe it", before: func(c *fakeCluster) { c.put(topic, 1); c.hidden[topic] = true }},
+		{story: "no right to alter it", before: func(c *fakeCluster) { c.put(topic, 1); c.refused[topic] = denied }},
+	} {
+		t.Run(c.story, func(t *testing.T) {
+			cluster := newFakeCluster()
+			c.before(cluster)
+			if err := EnsureTandem(t.Context(), cluster, topic, 3); err != nil {
+				t.Error(err)
+			}
+			for i, request := range cluster.log {
+				words := strings.Fields(request)
+				slices.Sort(words[2:])
+				cluster.log[i] = strings.Join(words, " ")
 			}
 			expect(t, "asked", cluster.log, c.asked...)
 		})
