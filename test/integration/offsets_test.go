@@ -73,6 +73,7 @@ func TestOffsetsAreExact(t *testing.T) {
 type exactness struct {
 	a, b   side
 	source string // alias
+	bare   bool   // topics keep their names
 	random *rand.Rand
 	groups int
 
@@ -96,14 +97,22 @@ type commitment struct {
 	offset    int64
 }
 
+// remote is the name of a topic on the target.
+func (e *exactness) remote(topic string) string {
+	if e.bare {
+		return topic
+	}
+	return e.source + "." + topic
+}
+
 // learn reads both sides once the mirror has copied everything.
 func (e *exactness) learn(m *mirrorProcess, topics []string) {
 	e.survivors, e.at = map[stream.Partition][]placed{}, map[stream.Partition]map[string]int64{}
 	e.ends, e.committed = map[stream.Partition][2]int64{}, map[string]commitment{}
 	for _, topic := range topics {
 		source := e.a.read(topic, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-		m.until("all of "+topic, e.b.reaches(e.source+"."+topic, int64(total(source))))
-		target := e.b.read(e.source + "." + topic)
+		m.until("all of "+topic, e.b.reaches(e.remote(topic), int64(total(source))))
+		target := e.b.read(e.remote(topic))
 		sourceEnds, err := e.a.ends(topic)
 		if err != nil {
 			e.a.t.Fatal(err)
@@ -148,7 +157,7 @@ func (e *exactness) check(t *testing.T, m *mirrorProcess) {
 		if g%50 == 0 {
 			c.offset = e.ends[p][0]
 		}
-		group := fmt.Sprintf("exact-%d", g)
+		group := fmt.Sprintf("%s-%d", e.source, g)
 		e.committed[group] = c
 		e.a.commit(group, map[stream.Partition]int64{p: c.offset})
 	}
@@ -160,7 +169,7 @@ func (e *exactness) check(t *testing.T, m *mirrorProcess) {
 		wrong := 0
 		var one error
 		for group, c := range e.committed {
-			remote := stream.Partition{Topic: e.source + "." + c.partition.Topic, Number: c.partition.Number}
+			remote := stream.Partition{Topic: e.remote(c.partition.Topic), Number: c.partition.Number}
 			found, ok := latest[group+" "+remote.String()]
 			if want := e.want(c.partition, c.offset); !ok || int64(found.Down) != want {
 				wrong++
