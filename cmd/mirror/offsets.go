@@ -9,6 +9,7 @@ import (
 
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
+	"tandem/internal/placing"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
 )
@@ -55,7 +56,11 @@ func (s storedSegments) Segment(ctx context.Context, at int64) (stream.Record, e
 
 // take loads a record of Tandem's topic. What is damaged counts as not there: its place is counted anew.
 func (o *offsets) take(r stream.Record) error {
-	if err := o.exact.Load(r); err != nil {
+	err := o.exact.Load(r)
+	if errors.Is(err, offsetsync.ErrNewer) {
+		return err
+	}
+	if err != nil {
 		o.flow.tell(stream.Warn, "a segment of the offset map is damaged; what it held is counted anew", stream.F("error", err))
 	}
 	return nil
@@ -110,13 +115,11 @@ func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted 
 		if o.mm2 != nil {
 			o.exact.Below(a.Remote, o.mm2.Points(a.Source))
 		}
-		if at, topic, ok := noted.Anchor(a.Remote); ok && at.Down.Offset() >= 0 {
-			up, down, some := o.exact.Covered(a.Remote)
-			if reached := at.Down.Offset() <= stream.Downstream(end); reached && (!some || at.Next >= up && at.Down.Offset() >= down) {
-				o.exact.Ack(stream.Ack{Source: a.Source, Remote: a.Remote, Topic: topic, Next: at.Next, NextDown: at.Down.Offset()})
-			}
+		var anchor *placing.Anchor
+		if at, topic, ok := noted.Anchor(a.Remote); ok {
+			anchor = &placing.Anchor{Topic: topic, Next: at.Next, Down: at.Down.Offset()}
 		}
-		o.exact.Stands(a.Remote, a.Source, stream.Downstream(start), stream.Downstream(end))
+		placing.Begin(o.exact, a.Source, a.Remote, stream.Downstream(start), stream.Downstream(end), anchor)
 	}
 	return nil
 }
@@ -140,32 +143,28 @@ func (o *offsets) store(ctx context.Context) error {
 func (o *offsets) count(ctx context.Context) error {
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
-	hopeless := make(map[stream.Gap]bool)
 	told := ""
+	counter := placing.Counter{Map: o.exact, Recount: o.recounter.Recount,
+		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },
+		Failed: func(g stream.Gap, err error, hopeless bool) {
+			if hopeless {
+				o.flow.tell(stream.Warn, fmt.Sprintf("where %d records of %s stand in %s cannot be found out; groups among them are translated to before them",
+					g.Records(), g.Source, g.Remote), stream.F("from", int64(g.From)), stream.F("to", int64(g.To)), stream.F("error", err))
+			} else if kafka.Explain(err) != told {
+				told = kafka.Explain(err)
+				o.flow.tell(stream.Warn, "cannot count what the offset map lacks; trying again", stream.F("error", err))
+			}
+		}}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		for _, g := range o.exact.Gaps() {
-			if g.Wanted < 0 || hopeless[g] {
-				continue
-			}
-			runs, err := o.recounter.Recount(ctx, g)
-			if err == nil {
-				err = o.exact.Fill(ctx, g, runs, true)
-			}
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case errors.Is(err, replicate.ErrAmbiguous):
-				hopeless[g] = true
-				o.flow.tell(stream.Warn, fmt.Sprintf("where %d records of %s stand in %s cannot be found out; groups among them are translated to before them",
-					g.Records(), g.Source, g.Remote), stream.F("from", int64(g.From)), stream.F("to", int64(g.To)), stream.F("error", err))
-			case err != nil && kafka.Explain(err) != told:
-				told = kafka.Explain(err)
-				o.flow.tell(stream.Warn, "cannot count what the offset map lacks; trying again", stream.F("error", err))
+		counter.Round(ctx, placing.All)
+		if o.exact.Urgent() { // a truncation does not show any more once the log has grown past its old end
+			if err := o.store(ctx); err != nil && ctx.Err() == nil {
+				o.flow.tell(stream.Warn, "cannot store the offset map; trying again", stream.F("error", err))
 			}
 		}
 	}
