@@ -121,7 +121,7 @@ func (d *desk) prepare(ctx context.Context) error {
 	if _, err := keeper.ClusterID(first); err != nil {
 		return fmt.Errorf("cluster %s: %s", alias, kafka.Explain(err))
 	}
-	noted, err := readNoted(ctx, keeper, flow.Source)
+	noted, err := readNoted(ctx, keeper, flow.Flow)
 	if err != nil {
 		return fmt.Errorf("cluster %s: %s", alias, kafka.Explain(err))
 	}

@@ -95,23 +95,25 @@ func (s *scene) liveEnds(ctx context.Context, known map[stream.Partition]stream.
 	return nil
 }
 
-// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Not where
-// others write to the same partitions: records there may be anybody's.
+// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Where others
+// write to the same partitions it does so only if they can be told apart, which takes both clusters.
 func (s *scene) stand() {
 	for _, l := range s.Legs {
 		switch l.Way {
 		case failover.Mirrored:
 			if end, ok := s.To.Ends[l.To]; ok && s.forward != nil {
-				s.forward.offsets.Stands(l.To, l.From, stream.Downstream(s.To.Starts[l.To]), stream.Downstream(end))
-				if s.mm2 != nil {
-					s.forward.offsets.Below(l.To, s.mm2.Points(l.From))
-				}
+				s.forward.place(l.From, l.To, s.To.Starts[l.To], end, s.mm2)
 			}
 		case failover.Home:
 			if end, ok := s.From.Ends[l.From]; ok && s.back != nil && s.From.Live && l.From.Topic != l.To.Topic {
-				s.back.offsets.Stands(l.From, l.To, stream.Downstream(s.From.Starts[l.From]), stream.Downstream(end.End))
+				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(end.End), nil)
 			}
 		case failover.Both:
+			here, there := s.From.Ends[l.From], s.To.Ends[l.To]
+			if s.From.Live && s.has(l) && s.countWait > 0 && s.forward != nil && s.back != nil && len(s.forward.origins) > 0 && len(s.back.origins) > 0 {
+				s.forward.place(l.From, l.To, s.To.Starts[l.To], there, nil)
+				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(here.End), nil)
+			}
 		}
 	}
 }

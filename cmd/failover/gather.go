@@ -28,6 +28,9 @@ type choice struct {
 	allowUnknown bool
 	align        bool
 	alignAt      time.Time
+	countWait    time.Duration // how long gaps of the maps are counted; 0 is not at all
+	lossCounted  bool          // also those that only tell how much would be lost
+	line         *progress
 }
 
 // scene is a look at both clusters. It is gathered anew for each plan.
@@ -61,7 +64,7 @@ func gather(ctx context.Context, p *pair, c choice) (*scene, error) {
 	}
 	s.maps()
 	s.rules()
-	for _, step := range []func(context.Context) error{s.groups, s.ends, s.targetGroups} {
+	for _, step := range []func(context.Context) error{s.groups, s.ends, s.targetGroups, s.count} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -97,7 +100,7 @@ func (s *scene) target(ctx context.Context) error {
 	if s.flow == nil {
 		return nil
 	}
-	if s.forward, err = readNoted(step, s.toAdmin, s.from); err != nil {
+	if s.forward, err = readNoted(step, s.toAdmin, s.flow.Flow); err != nil {
 		return s.away(s.to, err)
 	}
 	if err := s.forward.readCheckpoints(step, s.toAdmin, s.flow.Policy.CheckpointsTopic(s.from)); err != nil {

@@ -9,6 +9,8 @@ import (
 	"tandem/internal/failover"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
+	"tandem/internal/placing"
+	"tandem/internal/replicate/position"
 	"tandem/internal/stream"
 )
 
@@ -21,6 +23,8 @@ type noted struct {
 	offsets  *offsetsync.Map
 	known    *checkpoint.Known
 	records  failover.Records
+	anchors  map[stream.Partition]*placing.Anchor
+	origins  []int64 // producer ids with which the flow has ever written
 	warnings []string
 }
 
@@ -34,9 +38,9 @@ func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) 
 	return s.admin.ReadAt(ctx, s.topic, 0, at)
 }
 
-// readNoted reads the topic of the flow out of source. Where there is none, nothing is known.
-func readNoted(ctx context.Context, admin *kafka.Admin, source string) (*noted, error) {
-	topic := tandemTopic(source)
+// readNoted reads the topic of a flow on its target. Where there is none, nothing is known.
+func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow) (*noted, error) {
+	topic := tandemTopic(flow.Source)
 	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown()}
 	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
 		if err := n.offsets.Load(r); err != nil {
@@ -50,8 +54,29 @@ func readNoted(ctx context.Context, admin *kafka.Admin, source string) (*noted, 
 	if errors.Is(err, kafka.ErrUnknownTopic) {
 		return n, nil
 	}
-	n.there = err == nil
-	return n, err
+	if n.there = err == nil; err != nil {
+		return n, err
+	}
+	return n, n.readAnchors(ctx, admin, flow)
+}
+
+// readAnchors reads the topic again for what is noted beside the map. A damaged one is left aside with all others: the map
+// does without.
+func (n *noted) readAnchors(ctx context.Context, admin *kafka.Admin, flow stream.Flow) error {
+	topic := tandemTopic(flow.Source)
+	found, err := position.NewAnchorStore(admin, topic, flow).Load(ctx)
+	if err != nil {
+		if kafka.Classify(err) != kafka.Other {
+			return err
+		}
+		n.warnings = append(n.warnings, fmt.Sprintf("%s: %v", topic, err))
+		return nil
+	}
+	n.origins, n.anchors = found.Origins, make(map[stream.Partition]*placing.Anchor, len(found.Partitions))
+	for remote, a := range found.Partitions {
+		n.anchors[remote] = &placing.Anchor{Topic: a.Source, Next: a.NextUp, Down: a.NextDown}
+	}
+	return nil
 }
 
 // readCheckpoints adds the checkpoints of the flow, from its target.

@@ -32,6 +32,7 @@ type planOptions struct {
 	force        bool
 	wait         time.Duration
 	sourceWait   time.Duration
+	countWait    time.Duration
 }
 
 const atLowest = "lowest" // --align-time without a value
@@ -82,11 +83,12 @@ failovers in force. What A holds that never reached B is listed. It changes noth
 	flags.BoolVar(&o.force, "force", false, "write over the file of --out")
 	flags.DurationVar(&o.wait, "wait", 15*time.Second, "how long a controlled plan waits for the mirror to catch up")
 	flags.DurationVar(&o.sourceWait, "source-timeout", 5*time.Second, "how long A has for its first answer")
+	countFlag(cmd, &o.countWait)
 	return cmd
 }
 
 func (o planOptions) choice(w way) (choice, error) {
-	c := choice{kind: failover.Over, mode: failover.Mode(o.mode), allowUnknown: o.allowUnknown}
+	c := choice{kind: failover.Over, mode: failover.Mode(o.mode), allowUnknown: o.allowUnknown, countWait: o.countWait, lossCounted: true}
 	if o.from == "" || o.to == "" || o.from == o.to {
 		return c, errors.New("say which clusters: --from A --to B, by their aliases in the file")
 	}
@@ -165,6 +167,7 @@ func plan(ctx context.Context, stdout, stderr io.Writer, file string, w way, o p
 func patient(ctx context.Context, stderr io.Writer, p *pair, c choice, wait time.Duration) (failover.Plan, error) {
 	line := newProgress(stderr)
 	defer line.clear()
+	c.line = line
 	for deadline := time.Now().Add(wait); ; {
 		s, err := gather(ctx, p, c)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 
 func statusCommand() *cobra.Command {
 	var asJSON bool
-	var sourceWait time.Duration
+	var sourceWait, countWait time.Duration
 	cmd := &cobra.Command{
 		Use:   "status FILE",
 		Short: "Show how flows and groups stand",
@@ -29,15 +29,16 @@ reason. It shows which failovers are in force. A flow's source may be dead: then
 		Example: "  failover status mm2.properties\n  failover status mm2.properties --json",
 		Args:    argument("mm2.properties", "failover status FILE; see failover status --help"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return status(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON, sourceWait)
+			return status(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], asJSON, sourceWait, countWait)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	cmd.Flags().DurationVar(&sourceWait, "source-timeout", 5*time.Second, "how long a source has for its first answer")
+	countFlag(cmd, &countWait)
 	return cmd
 }
 
-func status(ctx context.Context, w io.Writer, file string, asJSON bool, sourceWait time.Duration) error {
+func status(ctx context.Context, w, stderr io.Writer, file string, asJSON bool, sourceWait, countWait time.Duration) error {
 	conf, err := config.Load(file, nil)
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func status(ctx context.Context, w io.Writer, file string, asJSON bool, sourceWa
 		if !f.Enabled {
 			continue
 		}
-		s, err := look(ctx, conf, f, sourceWait)
+		s, err := look(ctx, conf, f, sourceWait, choice{kind: failover.Over, countWait: countWait, line: newProgress(stderr)})
 		if err != nil { // the other flows are shown all the same
 			failed = errors.Join(failed, fmt.Errorf("flow %s: %w", f.Flow, err))
 			continue
@@ -79,13 +80,13 @@ func status(ctx context.Context, w io.Writer, file string, asJSON bool, sourceWa
 	return failed
 }
 
-func look(ctx context.Context, conf *config.Config, f config.Flow, sourceWait time.Duration) (failover.Status, error) {
+func look(ctx context.Context, conf *config.Config, f config.Flow, sourceWait time.Duration, c choice) (failover.Status, error) {
 	p, err := pairOf(conf, f.Source, f.Target, sourceWait)
 	if err != nil {
 		return failover.Status{}, err
 	}
 	defer p.close()
-	s, err := gather(ctx, p, choice{kind: failover.Over})
+	s, err := gather(ctx, p, c)
 	if err != nil {
 		return failover.Status{}, err
 	}
