@@ -13,7 +13,7 @@ import (
 func TestBoardOfASilentPipe(t *testing.T) {
 	f := stream.Flow{Source: "east", Target: "west"}
 	budget := replicate.NewBudget(1 << 20)
-	b := newBoard(&config.Config{Flows: []config.Flow{{Flow: f, Enabled: true}}}, budget)
+	b := newBoard(&config.Config{Flows: []config.Flow{{Flow: f, Enabled: true}}}, budget, &exactMaps{})
 	b.show(f, replicate.New(replicate.Config{Flow: f, Budget: budget}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nobody runs the pipe

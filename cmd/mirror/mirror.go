@@ -52,7 +52,8 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 // of every acknowledged batch.
 func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
 	budget := replicate.NewBudget(conf.MemoryBytes)
-	b := newBoard(conf, budget)
+	all := &exactMaps{byFlow: make(map[stream.Flow]*offsetsync.Map)}
+	b := newBoard(conf, budget, all)
 	server, err := openStatus(conf, b, report)
 	if err != nil {
 		return err
@@ -61,7 +62,6 @@ func runFlows(ctx context.Context, conf *config.Config, report stream.Report, ac
 	if server != nil {
 		group.Go(func() error { return server.Run(ctx) })
 	}
-	all := &exactMaps{byFlow: make(map[stream.Flow]*offsetsync.Map)}
 	for _, c := range conf.Flows {
 		f := &flow{conf: c, budget: budget, report: report, observe: acked, board: b, maps: all, mapRoom: conf.OffsetMapBytes / int64(len(conf.Flows))}
 		group.Go(func() error {

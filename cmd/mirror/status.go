@@ -24,14 +24,15 @@ type board struct {
 	budget *replicate.Budget
 	limit  int64
 	wanted []stream.Flow // that replicate, in the order of the file
+	maps   *exactMaps
 
 	mu      sync.Mutex // guards what follows
 	pipes   map[stream.Flow]*replicate.Pipe
 	keepers map[stream.Flow]*checkpoint.Keeper
 }
 
-func newBoard(conf *config.Config, budget *replicate.Budget) *board {
-	b := &board{budget: budget, limit: conf.MemoryBytes, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper)}
+func newBoard(conf *config.Config, budget *replicate.Budget, maps *exactMaps) *board {
+	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper)}
 	for _, f := range conf.Flows {
 		if f.Enabled {
 			b.wanted = append(b.wanted, f.Flow)
@@ -108,9 +109,13 @@ func (b *board) snapshot() metrics.Snapshot {
 		}
 		if k := b.keeper(f); k != nil {
 			g := k.Standing()
-			flow.Groups = &metrics.Groups{Number: g.Groups, Round: g.Round, Positions: map[string]int{
+			flow.Groups = &metrics.Groups{Number: g.Groups, Round: g.Round, Took: g.Took, Written: g.Written, Synced: g.Committed}
+			flow.Groups.Positions = map[string]int{
 				stream.Exact.String(): g.Exact, stream.Clamped.String(): g.Clamped, stream.Ahead.String(): g.Ahead, stream.Unknown.String(): g.Unknown,
-			}}
+			}
+		}
+		if exact := b.maps.of(f); exact != nil {
+			flow.MapBytes = exact.Size().Bytes
 		}
 		s.Flows = append(s.Flows, flow)
 	}

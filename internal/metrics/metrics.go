@@ -14,6 +14,10 @@
 //	tandem_groups{flow}                                      consumer groups that are looked after
 //	tandem_group_positions{flow,class}                       their positions, by how exactly their place on the target is known
 //	tandem_checkpoints_age_seconds{flow}                     since the last round that looked at all of them
+//	tandem_checkpoints_round_seconds{flow}                   how long that round took
+//	tandem_checkpoints_written_total{flow}                   checkpoints written
+//	tandem_synced_offsets_total{flow}                        offsets committed on the target by group sync
+//	tandem_offset_map_bytes{flow}                            memory of the exact map of offsets, about
 //	tandem_memory_used_bytes, tandem_memory_limit_bytes      of memory.bytes
 //
 // Not guaranteed: that a lag is newer than the last fetch of its partition.
@@ -36,6 +40,7 @@ type Flow struct {
 	Forms      map[string]int64 // records by form
 	Partitions []Partition
 	Groups     *Groups // nil where there are no checkpoints
+	MapBytes   int64   // of memory, of the exact map of offsets
 }
 
 // Groups is how the consumer groups of a flow stand.
@@ -43,6 +48,9 @@ type Groups struct {
 	Number    int
 	Positions map[string]int // by class
 	Round     time.Time      // of the last look at them; zero before the first
+	Took      time.Duration  // the time that it took
+	Written   int64          // checkpoints
+	Synced    int64          // offsets
 }
 
 // Partition is where one partition stands.
@@ -97,9 +105,14 @@ var (
 	groups       = desc("groups", "Consumer groups that have checkpoints.", "flow")
 	positions    = desc("group_positions", "Positions of consumer groups, by how exactly their place on the target is known.", "flow", "class")
 	groupsAge    = desc("checkpoints_age_seconds", "Since the last round that looked at all consumer groups.", "flow")
+	groupsTook   = desc("checkpoints_round_seconds", "How long the last round took that looked at all consumer groups.", "flow")
+	written      = desc("checkpoints_written_total", "Checkpoints written.", "flow")
+	synced       = desc("synced_offsets_total", "Offsets of consumer groups that group sync has committed on the target.", "flow")
+	mapBytes     = desc("offset_map_bytes", "Memory of the exact map of offsets, about.", "flow")
 	memoryUsed   = desc("memory_used_bytes", "Bytes of records between fetch and acknowledgement.")
 	memoryLimit  = desc("memory_limit_bytes", "The setting memory.bytes.")
-	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, groups, positions, groupsAge, memoryUsed, memoryLimit}
+	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, groups, positions, groupsAge,
+		groupsTook, written, synced, mapBytes, memoryUsed, memoryLimit}
 )
 
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
@@ -125,13 +138,17 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for form, n := range f.Forms {
 			counter(forms, n, f.Name, form)
 		}
+		gauge(mapBytes, float64(f.MapBytes), f.Name)
 		if g := f.Groups; g != nil {
+			counter(written, g.Written, f.Name)
+			counter(synced, g.Synced, f.Name)
 			gauge(groups, float64(g.Number), f.Name)
 			for class, n := range g.Positions {
 				gauge(positions, float64(n), f.Name, class)
 			}
 			if !g.Round.IsZero() {
 				gauge(groupsAge, time.Since(g.Round).Seconds(), f.Name)
+				gauge(groupsTook, g.Took.Seconds(), f.Name)
 			}
 		}
 		in := make(map[string]int)

@@ -10,7 +10,8 @@ import (
 
 func TestMetricsOfASnapshot(t *testing.T) {
 	snapshot := Snapshot{MemoryUsed: 5, MemoryLimit: 64, Flows: []Flow{{
-		Name: "A->B", Records: 100, Bytes: 2000, Refused: 1, Forms: map[string]int64{"stamp": 90, "merge": 10},
+		Name: "A->B", Records: 100, Bytes: 2000, Refused: 1, Forms: map[string]int64{"stamp": 90, "merge": 10}, MapBytes: 4096,
+		Groups: &Groups{Number: 3, Positions: map[string]int{"exact": 4}, Round: time.Now(), Took: 250 * time.Millisecond, Written: 12, Synced: 5},
 		Partitions: []Partition{
 			{Topic: "orders", Number: 0, State: "live"},
 			{Topic: "orders", Number: 1, State: "quarantined", Lag: 7, Behind: 90 * time.Second},
@@ -19,12 +20,21 @@ func TestMetricsOfASnapshot(t *testing.T) {
 	}}}
 	r := NewRegistry(States{"live", "quarantined", "halted"}, func() Snapshot { return snapshot })
 	want := `
+# HELP tandem_checkpoints_round_seconds How long the last round took that looked at all consumer groups.
+# TYPE tandem_checkpoints_round_seconds gauge
+tandem_checkpoints_round_seconds{flow="A->B"} 0.25
+# HELP tandem_checkpoints_written_total Checkpoints written.
+# TYPE tandem_checkpoints_written_total counter
+tandem_checkpoints_written_total{flow="A->B"} 12
 # HELP tandem_lag_records Records of the source that are not yet on the target.
 # TYPE tandem_lag_records gauge
 tandem_lag_records{flow="A->B"} 10
 # HELP tandem_lag_seconds For how long the partition that is furthest behind has been behind.
 # TYPE tandem_lag_seconds gauge
 tandem_lag_seconds{flow="A->B"} 90
+# HELP tandem_offset_map_bytes Memory of the exact map of offsets, about.
+# TYPE tandem_offset_map_bytes gauge
+tandem_offset_map_bytes{flow="A->B"} 4096
 # HELP tandem_partitions Partitions by state.
 # TYPE tandem_partitions gauge
 tandem_partitions{flow="A->B",state="halted"} 0
@@ -41,9 +51,13 @@ tandem_records_total{flow="A->B"} 100
 # HELP tandem_refused_records_total Records that the target refused and that were set aside (on.refused=skip).
 # TYPE tandem_refused_records_total counter
 tandem_refused_records_total{flow="A->B"} 1
+# HELP tandem_synced_offsets_total Offsets of consumer groups that group sync has committed on the target.
+# TYPE tandem_synced_offsets_total counter
+tandem_synced_offsets_total{flow="A->B"} 5
 `
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "tandem_lag_records", "tandem_lag_seconds", "tandem_partitions",
-		"tandem_partition_lag_records", "tandem_records_total", "tandem_refused_records_total"); err != nil {
+		"tandem_partition_lag_records", "tandem_records_total", "tandem_refused_records_total",
+		"tandem_checkpoints_round_seconds", "tandem_checkpoints_written_total", "tandem_synced_offsets_total", "tandem_offset_map_bytes"); err != nil {
 		t.Error(err)
 	}
 	if problems, err := testutil.GatherAndLint(r); err != nil || len(problems) > 0 {
