@@ -19,6 +19,7 @@ import (
 
 // applyOptions are the flags of apply, back apply and undo.
 type applyOptions struct {
+	id         string // of the plan, whose file is lost: then the argument is the configuration
 	config     string
 	dryRun     bool
 	asJSON     bool
@@ -80,17 +81,15 @@ type desk struct {
 
 // take reads a plan and opens what it needs.
 func take(ctx context.Context, stderr io.Writer, file string, o applyOptions) (*desk, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read plan: %w", err)
-	}
 	d := &desk{line: newProgress(stderr)}
-	d.plan, err = failover.Decode(data)
-	switch {
-	case errors.Is(err, failover.ErrChanged):
-		return nil, refused{fmt.Errorf("%s: %w", file, err)}
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", file, err)
+	var err error
+	if o.id != "" {
+		d.plan, err = recall(ctx, file, o.id)
+	} else {
+		d.plan, err = readPlan(file)
+	}
+	if err != nil {
+		return nil, err
 	}
 	config := d.plan.Config
 	if o.config != "" {
@@ -104,6 +103,21 @@ func take(ctx context.Context, stderr io.Writer, file string, o applyOptions) (*
 		return nil, err
 	}
 	return d, nil
+}
+
+func readPlan(file string) (failover.Plan, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return failover.Plan{}, fmt.Errorf("read plan: %w", err)
+	}
+	p, err := failover.Decode(data)
+	switch {
+	case errors.Is(err, failover.ErrChanged):
+		return p, refused{fmt.Errorf("%s: %w", file, err)}
+	case err != nil:
+		return p, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
 }
 
 // prepare reads the failovers that are noted, and finds out whether the cluster that groups leave answers.
@@ -121,7 +135,7 @@ func (d *desk) prepare(ctx context.Context) error {
 	if _, err := keeper.ClusterID(first); err != nil {
 		return fmt.Errorf("cluster %s: %s", alias, kafka.Explain(err))
 	}
-	noted, err := readNoted(ctx, keeper, flow.Flow)
+	noted, err := readNoted(ctx, keeper, flow.Flow, "")
 	if err != nil {
 		return fmt.Errorf("cluster %s: %s", alias, kafka.Explain(err))
 	}
@@ -226,55 +240,4 @@ func report(w io.Writer, o applyOptions, r result, text string) error {
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
-}
-
-func undoCommand() *cobra.Command {
-	var o applyOptions
-	cmd := &cobra.Command{
-		Use:   "undo PLAN",
-		Short: "Put the old positions back",
-		Long: `undo puts back what apply has changed: the positions that groups had on the target before, or none where they had none.
-A position that has moved on since is left alone, and so is a group with members.
-
-` + statusesHelp,
-		Example: "  failover undo plan.json",
-		Args:    argument("plan", "failover undo PLAN; see failover undo --help"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return undo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], o)
-		},
-	}
-	o.flags(cmd)
-	return cmd
-}
-
-func undo(ctx context.Context, stdout, stderr io.Writer, file string, o applyOptions) error {
-	d, err := take(ctx, stderr, file, o)
-	if err != nil {
-		return err
-	}
-	defer d.pair.close()
-	r := result{Plan: d.plan.ID, Did: "nothing", Groups: len(d.plan.Groups), Failed: []failover.Failure{}, Problems: []string{}}
-	id, err := d.pair.toAdmin.ClusterID(ctx)
-	if err != nil {
-		return fmt.Errorf("cluster %s: %s", d.pair.to, kafka.Explain(err))
-	}
-	switch {
-	case d.done == nil:
-		r.Problems = append(r.Problems, fmt.Sprintf("plan %s was never applied: there is nothing to undo", d.plan.ID))
-	case d.done.State == failover.Undone:
-		return report(stdout, o, r, fmt.Sprintf("plan %s was undone at %s by %s: nothing to do", d.plan.ID, d.done.At.UTC().Format(time.RFC3339), d.done.By))
-	case d.done.State == failover.Returned:
-		r.Problems = append(r.Problems, fmt.Sprintf("the groups of plan %s went back at %s: undo the plan of the way back first", d.plan.ID, d.done.At.UTC().Format(time.RFC3339)))
-	case id != d.plan.To.ClusterID:
-		r.Problems = append(r.Problems, fmt.Sprintf("%s is another cluster than when the plan was made (id %s, was %s): look at its bootstrap.servers", d.pair.to, id, d.plan.To.ClusterID))
-	}
-	if len(r.Problems) > 0 {
-		if err := report(stdout, o, r, strings.Join(r.Problems, "\n")); err != nil {
-			return err
-		}
-		return refused{errors.New("nothing was undone")}
-	}
-	out, err := d.mover.Undo(ctx, d.plan, *d.done)
-	d.line.clear()
-	return d.finish(stdout, o, r, "undone", out, err)
 }

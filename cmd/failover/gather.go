@@ -100,7 +100,7 @@ func (s *scene) target(ctx context.Context) error {
 	if s.flow == nil {
 		return nil
 	}
-	if s.forward, err = readNoted(step, s.toAdmin, s.flow.Flow); err != nil {
+	if s.forward, err = readNoted(step, s.toAdmin, s.flow.Flow, ""); err != nil {
 		return s.away(s.to, err)
 	}
 	if err := s.forward.readCheckpoints(step, s.toAdmin, s.flow.Policy.CheckpointsTopic(s.from)); err != nil {

@@ -4,6 +4,7 @@
 //	failover plan FILE --from A --to B [--out PLAN]      where the groups of A go on at B, and what stands in the way
 //	failover apply PLAN                                  move them
 //	failover undo PLAN                                   put their old positions back
+//	failover undo --plan ID FILE                         the same, if the plan is lost
 //	failover back plan FILE --from B --to A [--out PLAN] the way back
 //	failover back apply PLAN
 //

@@ -38,10 +38,11 @@ func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) 
 	return s.admin.ReadAt(ctx, s.topic, 0, at)
 }
 
-// readNoted reads the topic of a flow on its target. Where there is none, nothing is known.
-func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow) (*noted, error) {
+// readNoted reads the topic of a flow on its target; of the plan whole, with what its groups had before. Where there is no topic,
+// nothing is known.
+func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow, whole string) (*noted, error) {
 	topic := tandemTopic(flow.Source)
-	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown()}
+	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown(), records: failover.Records{Whole: whole}}
 	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
 		if err := n.offsets.Load(r); err != nil {
 			return fmt.Errorf("map of offsets: %w", err)

@@ -61,7 +61,7 @@ func (s *scene) askSource(ctx context.Context) error {
 		}
 	}
 	if s.home != nil {
-		s.back, err = readNoted(step, s.fromAdmin, s.home.Flow)
+		s.back, err = readNoted(step, s.fromAdmin, s.home.Flow, "")
 	}
 	return err
 }

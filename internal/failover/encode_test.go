@@ -54,18 +54,21 @@ func TestRecordOfManyPositions(t *testing.T) {
 	for i := range 20 {
 		g := RecordGroup{Group: fmt.Sprint("group-", i)}
 		for n := range int32(3000) {
-			g.Positions = append(g.Positions, RecordPosition{"A.orders", n, &old, 8})
+			g.Positions = append(g.Positions, RecordPosition{"A.orders", n, &old, strings.Repeat("m", i%3*2000), 8})
 		}
 		r.Groups = append(r.Groups, g)
 	}
-	var all Records
+	all, whole := Records{}, Records{Whole: "p"}
 	for _, x := range r.encode() {
 		if len(x.Value) > 2*partBytes {
 			t.Errorf("a record of %d bytes", len(x.Value))
 		}
-		if err := all.Load(x); err != nil {
+		if err := errors.Join(all.Load(x), whole.Load(x)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := whole.Find("p"); got == nil || !reflect.DeepEqual(*got, r) {
+		t.Fatal("what was read with its positions is not what was written")
 	}
 	for i := range r.Groups {
 		r.Groups[i].Positions = nil

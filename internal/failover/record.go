@@ -21,9 +21,9 @@ import (
 //	       INT32        0 for the head, else the number of the part
 //	value  JSON         the head or a part
 //
-//	head   version, plan, kind, mode, from, to, state, created, at, by, parts, returns, completes, failed
+//	head   version, plan, kind, mode, from, from_id, to, to_id, state, created, at, by, parts, returns, completes, failed
 //	part   boundaries: topic, partition, remote_topic, source_end, mirrored, mirrored_down
-//	       groups: group, positions: topic, partition, old (null: none), new
+//	       groups: group, positions: topic, partition, old (null: none), old_metadata, new
 const (
 	recordVersion = 1
 
@@ -50,7 +50,9 @@ type Record struct {
 	Kind      Kind      `json:"kind"`
 	Mode      Mode      `json:"mode"`
 	From      string    `json:"from"`
+	FromID    string    `json:"from_id,omitempty"` // cluster id, empty where it did not answer
 	To        string    `json:"to"`
+	ToID      string    `json:"to_id,omitempty"`
 	State     State     `json:"state"`
 	Created   time.Time `json:"created"` // of the plan
 	At        time.Time `json:"at"`      // of the state
@@ -84,7 +86,7 @@ type Boundary struct {
 // RecordGroup is a group that was moved.
 type RecordGroup struct {
 	Group     string           `json:"group"`
-	Positions []RecordPosition `json:"positions"` // written for people; Records does not keep them
+	Positions []RecordPosition `json:"positions"` // Records keeps only those of the plan that it is told to
 }
 
 // RecordPosition is a position on To, before and after.
@@ -92,6 +94,7 @@ type RecordPosition struct {
 	Topic  string `json:"topic"`
 	Number int32  `json:"partition"`
 	Old    *int64 `json:"old"`
+	Note   string `json:"old_metadata,omitempty"`
 	New    int64  `json:"new"`
 }
 
@@ -104,8 +107,8 @@ var errRecord = errors.New("not a record of a failover")
 
 // newRecord is the record of a plan that is about to be applied.
 func newRecord(p Plan, at time.Time, by string) Record {
-	r := Record{Version: recordVersion, Plan: p.ID, Kind: p.Kind, Mode: p.Mode, From: p.From.Alias, To: p.To.Alias,
-		State: Applying, Created: p.Created, At: at.UTC(), By: by, Returns: p.Returns, Completes: p.Completes}
+	r := Record{Version: recordVersion, Plan: p.ID, Kind: p.Kind, Mode: p.Mode,
+		From: p.From.Alias, FromID: p.From.ClusterID, To: p.To.Alias, ToID: p.To.ClusterID, State: Applying, Created: p.Created, At: at.UTC(), By: by, Returns: p.Returns, Completes: p.Completes}
 	for _, b := range p.Partitions {
 		if b.Way != Home {
 			r.Boundaries = append(r.Boundaries, Boundary{b.Topic, b.Number, b.Remote, b.SourceEnd, b.Mirrored, b.RemoteEnd})
@@ -114,11 +117,25 @@ func newRecord(p Plan, at time.Time, by string) Record {
 	for _, g := range p.Groups {
 		moved := RecordGroup{Group: g.Group}
 		for _, x := range g.Positions {
-			moved.Positions = append(moved.Positions, RecordPosition{x.Remote, x.Number, x.Old, x.New})
+			moved.Positions = append(moved.Positions, RecordPosition{x.Remote, x.Number, x.Old, x.OldNote, x.New})
 		}
 		r.Groups = append(r.Groups, moved)
 	}
 	return r
+}
+
+// AsPlan is as much of the plan as Undo needs, for when its file is lost. The record must have been read with its positions.
+func (r Record) AsPlan(config string) Plan {
+	p := Plan{Version: PlanVersion, ID: r.Plan, Kind: r.Kind, Mode: r.Mode, Created: r.Created, Config: config,
+		From: Side{Alias: r.From, ClusterID: r.FromID}, To: Side{Alias: r.To, ClusterID: r.ToID}, Returns: r.Returns, Completes: r.Completes}
+	for _, g := range r.Groups {
+		moved := Group{Group: g.Group}
+		for _, x := range g.Positions {
+			moved.Positions = append(moved.Positions, Position{Remote: x.Topic, Number: x.Number, Old: x.Old, OldNote: x.Note, New: x.New})
+		}
+		p.Groups = append(p.Groups, moved)
+	}
+	return p
 }
 
 func (r Record) has(group string) bool {
@@ -154,17 +171,14 @@ func (r *Record) encode() []stream.Record {
 	for _, g := range r.Groups { // g is a copy: its positions are taken off from the front
 		// A group of more partitions than a part holds goes on in the next one.
 		for start := true; start || len(g.Positions) > 0; start = false {
-			some := g.Positions
-			if len(some) > 500 {
-				some = some[:500]
-			}
-			g.Positions = g.Positions[len(some):]
-			n := 40 + len(g.Group)
-			for _, p := range some {
-				n += 80 + len(p.Topic)
+			n, some := 40+len(g.Group), 0
+			for some < len(g.Positions) && some < 500 && (some == 0 || n < partBytes/2) {
+				n += 100 + len(g.Positions[some].Topic) + 2*len(g.Positions[some].Note)
+				some++
 			}
 			room(n)
-			now.Groups = append(now.Groups, RecordGroup{g.Group, some})
+			now.Groups = append(now.Groups, RecordGroup{g.Group, g.Positions[:some]})
+			g.Positions = g.Positions[some:]
 		}
 	}
 	flush()
@@ -204,6 +218,8 @@ func decodeKey(key []byte) (plan string, n int32, err error) {
 
 // Records collects the failovers of a flow from its topic.
 type Records struct {
+	Whole string // the plan whose positions are kept; of others they are left in the topic
+
 	heads map[string]Record
 	parts map[string]map[int32]part
 }
@@ -248,7 +264,9 @@ func (c *Records) Load(r stream.Record) error {
 		return fmt.Errorf("failover %s: part %d: %w", plan, n, err)
 	}
 	for i := range p.Groups {
-		p.Groups[i].Positions = nil // for people who look into the topic; the plan has them as well
+		if plan != c.Whole {
+			p.Groups[i].Positions = nil
+		}
 	}
 	if c.parts[plan] == nil {
 		c.parts[plan] = make(map[int32]part)
@@ -261,15 +279,17 @@ func (c *Records) Load(r stream.Record) error {
 func (c *Records) All() []Record {
 	var all []Record
 	for plan, r := range c.heads {
-		groups := make(map[string]bool)
+		groups := make(map[string]int) // where in r.Groups, and 1
 		for n := range r.Parts {
 			p := c.parts[plan][int32(n+1)]
 			r.Boundaries = append(r.Boundaries, p.Boundaries...)
 			for _, g := range p.Groups {
-				if !groups[g.Group] { // a large one is in several parts
-					groups[g.Group] = true
-					r.Groups = append(r.Groups, g)
+				if at := groups[g.Group]; at > 0 { // a large one is in several parts
+					r.Groups[at-1].Positions = append(slices.Clip(r.Groups[at-1].Positions), g.Positions...)
+					continue
 				}
+				r.Groups = append(r.Groups, g)
+				groups[g.Group] = len(r.Groups)
 			}
 		}
 		all = append(all, r)
@@ -300,9 +320,13 @@ func (c *Records) Find(plan string) *Record {
 func InForce(all []Record) []Record {
 	var force []Record
 	for _, r := range all {
-		if r.Kind == Over && (r.State == Applying || r.State == Applied) {
+		if r.inForce() {
 			force = append(force, r)
 		}
 	}
 	return force
+}
+
+func (r Record) inForce() bool {
+	return r.Kind == Over && (r.State == Applying || r.State == Applied)
 }

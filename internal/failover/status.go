@@ -19,13 +19,17 @@ type Status struct {
 	LagSeconds float64       `json:"lag_seconds"` // the largest; -1 where it is not known of some partition
 	Warnings   []string      `json:"warnings"`
 	InForce    []Force       `json:"in_force"`
+	Over       []Force       `json:"over"` // failovers and ways back that are not in force, oldest first
 	Partitions []Partition   `json:"partitions"`
 	Groups     []GroupStatus `json:"groups"`
 }
 
-// Force is a failover in force.
+// Force is a failover or a way back that the flow's topic tells of.
 type Force struct {
 	Plan   string    `json:"plan"`
+	Kind   Kind      `json:"kind"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
 	Mode   Mode      `json:"mode"`
 	State  State     `json:"state"`
 	At     time.Time `json:"at"`
@@ -61,11 +65,16 @@ func Look(ctx context.Context, s Situation) (Status, error) {
 	for _, l := range s.Legs {
 		m.legs[l.From] = l
 	}
-	out := Status{Flow: s.Rules.From + "->" + s.Rules.To, At: s.Now.UTC(), InForce: []Force{}, Groups: []GroupStatus{},
+	out := Status{Flow: s.Rules.From + "->" + s.Rules.To, At: s.Now.UTC(), InForce: []Force{}, Over: []Force{}, Groups: []GroupStatus{},
 		From: Side{Alias: s.Rules.From, ClusterID: s.From.ClusterID, Live: s.From.Live, Away: s.From.Away},
 		To:   Side{Alias: s.Rules.To, ClusterID: s.To.ClusterID, Live: true}}
-	for _, r := range InForce(s.Failovers) {
-		out.InForce = append(out.InForce, Force{r.Plan, r.Mode, r.State, r.At, r.By, len(r.Groups)})
+	for _, r := range s.Failovers {
+		f := Force{r.Plan, r.Kind, r.From, r.To, r.Mode, r.State, r.At, r.By, len(r.Groups)}
+		if r.inForce() {
+			out.InForce = append(out.InForce, f)
+		} else {
+			out.Over = append(out.Over, f)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.From.Groups)) {
 		g, err := m.standing(ctx, s.From.Groups[id])

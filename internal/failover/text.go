@@ -174,6 +174,8 @@ func (p Plan) summary(b *strings.Builder) {
 	}
 }
 
+const someOver = 10 // of the failovers that are over
+
 // Text writes the status for people.
 func (s Status) Text(w io.Writer) error {
 	var b strings.Builder
@@ -183,6 +185,16 @@ func (s Status) Text(w io.Writer) error {
 	}
 	if len(s.InForce) == 0 {
 		b.WriteString("no failover is in force\n")
+	}
+	if older := len(s.Over) - someOver; older > 0 {
+		fmt.Fprintf(&b, "earlier: %d more, in --json\n", older)
+	}
+	for _, f := range s.Over[max(0, len(s.Over)-someOver):] {
+		when := "earlier:"
+		if f.State == Applying { // a way back
+			when = "NOT FINISHED:"
+		}
+		fmt.Fprintf(&b, "%s %s, %s %s -> %s, %s at %s by %s\n", when, f.Plan, f.Kind, f.From, f.To, f.State, f.At.UTC().Format(time.RFC3339), f.By)
 	}
 	partitionTable(&b, s.Partitions, s.At, "LAG")
 	if len(s.Groups) > 0 {
