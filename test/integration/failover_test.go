@@ -3,10 +3,8 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -273,10 +271,7 @@ emit.checkpoints.interval.seconds = 1
 // Every record is handled once.
 func TestBackAgain(t *testing.T) {
 	a, b := clusters(t)
-	rounds := 10
-	if n := os.Getenv("ROUNDS"); n != "" {
-		rounds, _ = strconv.Atoi(n)
-	}
+	const rounds = 10
 	properties := fmt.Sprintf(backProperties, a.Bootstrap, b.Bootstrap)
 	file := propertiesFile(t, properties)
 	const topic, group = "back-orders", "back-app"
