@@ -111,7 +111,7 @@ func failoversOf(ctx context.Context, f config.Flow, whole string) ([]failover.R
 		return nil, fmt.Errorf("cluster %s: %w", f.Target, err)
 	}
 	admin := kafka.NewAdmin(client)
-	defer admin.Close()
+	defer func() { _ = admin.Close() }() // it only reads
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	n, err := readNoted(ctx, admin, f.Flow, whole)
