@@ -227,6 +227,7 @@ func (r *replication) finish() {
 type memory struct {
 	store *position.AnchorStore
 	notes *position.Store // of positions, in MM2's topic
+	exact *offsetsync.Map // told where partitions begin
 
 	mu        sync.Mutex                           // guards the maps
 	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
@@ -248,6 +249,10 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 		}
 	}
 	for remote, p := range places {
+		if down := p.Down.Offset(); p.Anew && down >= 0 {
+			// What the source lacks behind it, because it was compacted or aborted, is then known to be nothing.
+			m.exact.Ack(stream.Ack{Source: p.Source, Remote: remote, Topic: p.Topic, Next: p.Next, NextDown: down})
+		}
 		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
 	}
 	return m.store.Flush(ctx)
