@@ -183,7 +183,9 @@ func TestScale(t *testing.T) {
 
 	properties := fmt.Sprintf(scaleProperties, a.Bootstrap, b.Bootstrap)
 	m := startMirror(t, properties)
-	took := func(what string) { t.Logf("a round %s: %.3f s", what, m.value("tandem_checkpoints_round_seconds", flow)) }
+	took := func(what string) {
+		t.Logf("a round %s: %.3f s", what, m.value("tandem_checkpoints_round_seconds", flow))
+	}
 	m.until("the first checkpoints", m.shows("tandem_checkpoints_written_total", flow, scalePositions))
 	took("with all checkpoints new")
 	c.step++
