@@ -18,7 +18,8 @@ var ErrMisfit = errors.New("runs do not fit into the gap")
 //
 // Two neighbours may then be apart in the source, which is a hole, or on the target, which are foreign records. Where they are
 // apart on both sides, only the caller can know that nothing of ours lies between: certain says so, for all of the gap from the
-// first run on, and from its beginning if From is not -1. Without it such runs are ErrMisfit.
+// first run on, and from its beginning if From is not -1. Without it such runs are ErrMisfit. Of a gap below all that is known
+// (From is -1) no runs, and certain, say that nothing at or beyond Wanted stands in it.
 func (m *Map) Fill(ctx context.Context, g stream.Gap, runs []stream.Run, certain bool) error {
 	var failed error
 	err := m.look(ctx, g.Remote, func(p *partition, v *view) {
@@ -43,6 +44,9 @@ func (p *partition) fill(v *view, g stream.Gap, runs []stream.Run, certain bool)
 		now.To, now.ToDown = g.To, g.ToDown
 	}
 	now.From, now.FromDown = g.From, g.FromDown
+	if i == 0 && len(runs) == 0 && certain && g.Wanted >= 0 && now.From == -1 && g.Wanted < now.To {
+		return p.weave(v, i, []stream.Run{{Up: g.Wanted, Down: now.ToDown}, {Up: now.To, Down: now.ToDown}})
+	}
 	places, err := chain(now, g.To == -1, runs, certain)
 	if err != nil {
 		return err

@@ -314,6 +314,53 @@ func TestFill(t *testing.T) {
 	}
 }
 
+// Below all that is known, the source has nothing left between the offset that was asked for and the next known place: a marker,
+// say. Then the next place is the right one, and what lies before the offset is not known still.
+func TestNothingBelow(t *testing.T) {
+	for _, c := range []struct {
+		story  string
+		points []Sync
+		ask    int64
+		down   int64
+	}{
+		{"before the first run", nil, 27, 18},
+		{"before an offset sync", syncs(12, 9), 11, 9},
+	} {
+		t.Run(c.story, func(t *testing.T) {
+			m := NewMap(1<<20, &log{})
+			acks(m, first, run(30, 18, 10))
+			m.Stands(remote, orders, 0, 28)
+			m.Below(remote, c.points)
+			translate := func(up int64) stream.Translated {
+				t.Helper()
+				got, err := m.Translate(t.Context(), remote, stream.Upstream(up))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			if got := translate(c.ask); got.Class != stream.Unknown {
+				t.Fatalf("%+v, want it to be unknown", got)
+			}
+			for _, certain := range []bool{false, true} {
+				if err := m.Fill(t.Context(), m.Gaps()[0], nil, certain); certain != (err == nil) {
+					t.Fatalf("filled (%v): %v", certain, err)
+				}
+			}
+			if got := translate(c.ask); got.Class != stream.Exact || got.Offset != stream.Downstream(c.down) {
+				t.Errorf("%+v, want exactly %d", got, c.down)
+			}
+			if got := translate(c.ask - 1); got.Class != stream.Unknown {
+				t.Errorf("below it: %+v, want it to be unknown", got)
+			}
+			gaps := m.Gaps()
+			if len(gaps) != 1 || gaps[0].To != stream.Upstream(c.ask) || gaps[0].ToDown != stream.Downstream(c.down) {
+				t.Errorf("gaps %+v", gaps)
+			}
+		})
+	}
+}
+
 // A gap whose end came to be known while it was counted takes the runs all the same.
 func TestTailIsClosedWhileItIsCounted(t *testing.T) {
 	m := NewMap(1<<20, &log{})
