@@ -160,7 +160,7 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n, other *noted, wa
 		})
 	}
 	var failed error
-	counter := placing.Counter{Map: n.offsets, Recount: recounter.Recount,
+	counter := placing.Counter{Map: n.offsets, Recount: recounter.Recount, Earliest: recounter.Earliest,
 		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },
 		Failed:   func(_ stream.Gap, err error, hopeless bool) { failed = errors.Join(failed, err) },
 	}

@@ -144,8 +144,10 @@ func (o *offsets) count(ctx context.Context) error {
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
 	told := ""
-	counter := placing.Counter{Map: o.exact, Recount: o.recounter.Recount,
-		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },
+	counter := placing.Counter{Map: o.exact, Recount: o.recounter.Recount, Earliest: o.recounter.Earliest,
+		Hopeless: func(err error) bool {
+			return errors.Is(err, replicate.ErrAmbiguous) || errors.Is(err, offsetsync.ErrMisfit) // the same gap again stays so
+		},
 		Failed: func(g stream.Gap, err error, hopeless bool) {
 			if hopeless {
 				o.flow.tell(stream.Warn, fmt.Sprintf("where %d records of %s stand in %s cannot be found out; groups among them are translated to before them",

@@ -101,6 +101,7 @@ func TestRound(t *testing.T) {
 			asked = append(asked, g.From)
 			return nil, answers[g.From]
 		},
+		Earliest: func(context.Context, stream.Partition) (stream.Upstream, error) { return 0, nil },
 		Hopeless: func(err error) bool { return errors.Is(err, hopeless) },
 		Failed:   func(g stream.Gap, _ error, hopeless bool) { failed = append(failed, failure{g.From, hopeless}) },
 	}
@@ -122,5 +123,57 @@ func TestRound(t *testing.T) {
 	// Who stops it hears of no failure.
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	expect(c.Round(ended, All), 0, []stream.Upstream{60}, nil)
+	expect(c.Round(ended, All), 0, nil, nil)
+}
+
+// What the source has deleted since it was copied is not taken for foreign: groups there are not sent on behind it.
+func TestTheSourceIsShorter(t *testing.T) {
+	run := func(up, down, count int64) []stream.Run {
+		return []stream.Run{{Up: stream.Upstream(up), Down: stream.Downstream(down), Count: count}}
+	}
+	for _, c := range []struct {
+		story    string
+		earliest stream.Upstream
+		runs     []stream.Run
+		there    map[stream.Upstream]stream.Translated
+		hopeless bool
+	}{
+		{story: "all is there", earliest: 100, runs: run(105, 100, 25), there: map[stream.Upstream]stream.Translated{
+			102: {Offset: 100}, 110: {Offset: 105}}},
+		{story: "the first records are gone", earliest: 110, runs: run(110, 107, 18), there: map[stream.Upstream]stream.Translated{
+			102: {Offset: 100, Class: stream.Clamped}, 112: {Offset: 109}}, hopeless: true},
+		{story: "all are gone", earliest: 130, there: map[stream.Upstream]stream.Translated{
+			102: {Offset: 100, Class: stream.Clamped}, 129: {Offset: 100, Class: stream.Clamped}}, hopeless: true},
+	} {
+		t.Run(c.story, func(t *testing.T) {
+			m := copied(100)
+			m.Stands(remote, source, 0, 125)
+			m.Ack(stream.Ack{Source: source, Remote: remote, Topic: topic, Bytes: 1, Runs: run(130, 125, 5), Next: 135, NextDown: 130})
+			asked, gone := 0, false
+			counter := Counter{Map: m,
+				Recount: func(_ context.Context, g stream.Gap) ([]stream.Run, error) {
+					asked++
+					if len(c.runs) > 0 && g.To > c.runs[0].Up {
+						return c.runs, nil
+					}
+					return nil, nil
+				},
+				Earliest: func(context.Context, stream.Partition) (stream.Upstream, error) { return c.earliest, nil },
+				Hopeless: func(error) bool { return false },
+				Failed:   func(_ stream.Gap, err error, hopeless bool) { gone = hopeless && errors.Is(err, ErrGone) },
+			}
+			for range 4 {
+				counter.Round(t.Context(), All)
+			}
+			if gone != c.hopeless || asked > 2 {
+				t.Errorf("hopeless: %v, want %v; counted %d times", gone, c.hopeless, asked)
+			}
+			for up, want := range c.there {
+				got, err := m.Translate(t.Context(), remote, up)
+				if err != nil || got.Offset != want.Offset || got.Class != want.Class {
+					t.Errorf("%d: %+v %v, want %+v", up, got, err, want)
+				}
+			}
+		})
+	}
 }

@@ -66,6 +66,12 @@ func (r *Recounter) Recount(ctx context.Context, g stream.Gap) ([]stream.Run, er
 	return runs, nil
 }
 
+// Earliest is where a source partition starts now.
+func (r *Recounter) Earliest(ctx context.Context, source stream.Partition) (stream.Upstream, error) {
+	at, err := logEnd(ctx, r.SourceLog, source, stream.Earliest)
+	return stream.Upstream(at), err
+}
+
 // begin finds out what there is to look at.
 func (r *Recounter) begin(ctx context.Context, g stream.Gap) (*survey, error) {
 	s := &survey{Recounter: r, gap: g, from: int64(g.From), to: int64(g.To), tail: g.To < 0, back: g.From < 0, shaper: batch.NewShaper()}
