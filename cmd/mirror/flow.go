@@ -181,6 +181,7 @@ type replication struct {
 	syncs     *syncs // nil without offset syncs
 	offsets   *offsets
 	opposite  *opposite
+	both      *bothSides
 	known     *checkpoint.Known // what Tandem's topic said of the source at the start
 	failed    *failedOver
 	pipe      *replicate.Pipe

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tandem/internal/checkpoint"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
@@ -24,16 +26,41 @@ func (r *replication) keepGroups(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // ctx has ended: duties have no other end
 	}
+	r.both = newBothSides(r.flow, r.offsets.exact, r.opposite)
 	keeper := checkpoint.New(checkpoint.Config{
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
-		Translate: r.offsets.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
+		Translate: r.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
 		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow), Known: r.known,
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
 	})
 	r.board.groups(c.Flow, keeper)
-	return keeper.Run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return keeper.Run(ctx) })
+	if c.TwoWay {
+		group.Go(func() error {
+			return r.every(ctx, bothSidesEvery, "look how far both directions are", func(ctx context.Context) error {
+				var sources []stream.Partition
+				for _, s := range r.pipe.Standings(ctx) {
+					if c.Opposite.Replicates(s.Source.Topic) {
+						sources = append(sources, s.Source)
+					}
+				}
+				return r.both.watch(ctx, sources)
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// translate finds an offset of the source on the target.
+func (r *replication) translate(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
+	if r.conf.TwoWay && r.conf.Opposite.Replicates(p.Topic) && r.conf.Policy.RemoteTopic(r.conf.Source, p.Topic) == p.Topic {
+		t, err := r.both.translate(ctx, p, up)
+		return p, t, err
+	}
+	return r.offsets.translate(ctx, p, up)
 }
 
 // exactMaps are the exact maps of the flows of this process.

@@ -122,7 +122,18 @@ func (b builder) policies(out *Flow, connector settings) {
 		b.problems.fail(0, out.String(), "%v", err)
 	}
 	out.Policy = p
+	if out.TwoWay {
+		out.Opposite = b.opposite(out.Reverse())
+	}
 	out.Topics = policy.Selector{Policy: p, Target: out.Target, Topics: topics, Heartbeats: b.boolean(connector, "heartbeats.replication.enabled")}
+}
+
+// opposite is what the opposite flow of a two-way pair replicates. What is wrong with its settings is told where it is made.
+func (b builder) opposite(f stream.Flow) policy.Selector {
+	out := Flow{Flow: f}
+	b.problems = &problems{}
+	b.policies(&out, connectorSettings(b.entries, f))
+	return out.Topics
 }
 
 func (b builder) clients(out *Flow) {

@@ -35,9 +35,10 @@ type Cluster struct {
 // Flow is a pair of clusters that MM2 would run a worker for. It replicates, or emits heartbeats, or both.
 type Flow struct {
 	stream.Flow
-	Enabled    bool // replicates topics
-	Heartbeats bool // emits heartbeats into the target
-	TwoWay     bool // the opposite flow replicates too, and both keep topic names (IdentityReplicationPolicy)
+	Enabled    bool            // replicates topics
+	Heartbeats bool            // emits heartbeats into the target
+	TwoWay     bool            // the opposite flow replicates too, and both keep topic names (IdentityReplicationPolicy)
+	Opposite   policy.Selector // topics of the opposite flow; with TwoWay only
 
 	Policy            policy.Policy
 	Topics            policy.Selector

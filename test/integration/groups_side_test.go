@@ -45,16 +45,17 @@ func (s side) committed(group string) map[stream.Partition]int64 {
 	asked := kmsg.NewOffsetFetchRequestGroup()
 	asked.Group = group
 	request.Groups = append(request.Groups, asked)
-	response, err := request.RequestWith(ctx, s.coordinated)
-	if err == nil && len(response.Groups) != 1 {
-		err = fmt.Errorf("%d answers", len(response.Groups))
-	}
-	if err == nil {
-		err = kerr.ErrorForCode(response.Groups[0].ErrorCode)
-	}
-	if err != nil {
-		s.t.Fatalf("fetch offsets of %s: %v", group, err)
-	}
+	var response *kmsg.OffsetFetchResponse
+	eventually(s.t, "the offsets of "+group, func() (err error) { // the first question of all finds no coordinator yet
+		response, err = request.RequestWith(ctx, s.coordinated)
+		if err == nil && len(response.Groups) != 1 {
+			err = fmt.Errorf("%d answers", len(response.Groups))
+		}
+		if err == nil {
+			err = kerr.ErrorForCode(response.Groups[0].ErrorCode)
+		}
+		return err
+	})
 	offsets := map[stream.Partition]int64{}
 	for _, t := range response.Groups[0].Topics {
 		for _, p := range t.Partitions {
