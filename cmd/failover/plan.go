@@ -61,6 +61,7 @@ does not answer here may be well elsewhere.
 	}
 	flags := cmd.Flags()
 	if w.back {
+		cmd.Use = "plan FILE --from B --to A"
 		cmd.Short = "Plan the way back to the cluster that groups came from"
 		cmd.Long = `plan finds where groups of cluster B go on at cluster A, from which they came: positions in A's topics, which B has as
 copies, and positions in B's own topics, as far as a flow B->A replicates them. Without --groups these are the groups of the

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,6 +28,7 @@ func TestCommands(t *testing.T) {
 		{"targets", targets},
 		{"first use", firstUse},
 		{"refused record", refusedRecord},
+		{"failover", moveGroups},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.does(t, r) }) {
 			return
@@ -61,8 +63,15 @@ func demo(t *testing.T, r *reader) {
 
 // help runs the commands that the pages name without running them.
 func help(t *testing.T, r *reader) {
-	if out := r.sh(t, "bin/"+r.follow(t, "mirror --help")); !strings.Contains(out, "Exit statuses") {
-		t.Errorf("help:\n%s", out)
+	for _, command := range []string{"mirror --help", "failover --help"} {
+		if out := r.sh(t, "bin/"+r.follow(t, command)); !strings.Contains(out, "Exit statuses") {
+			t.Errorf("help:\n%s", out)
+		}
+	}
+	for _, command := range []string{"failover status", "failover plan", "failover apply", "failover undo", "failover back", "failover back plan", "failover back apply"} {
+		if out := r.sh(t, "bin/"+r.follow(t, command)+" --help"); !strings.Contains(out, "Exit statuses") || !strings.Contains(out, command) {
+			t.Errorf("help:\n%s", out)
+		}
 	}
 	for command, sub := range map[string]string{
 		"mirror FILE":     "",
@@ -71,6 +80,18 @@ func help(t *testing.T, r *reader) {
 		"mirror position FILE FLOW TOPIC/PARTITION OFFSET": "position",
 	} {
 		if out := r.sh(t, "bin/mirror "+sub+" --help"); !strings.Contains(out, r.follow(t, command)) {
+			t.Errorf("help does not say %q:\n%s", command, out)
+		}
+	}
+	for command, sub := range map[string]string{
+		"failover status FILE":                    "status",
+		"failover plan FILE --from A --to B":      "plan",
+		"failover apply PLAN":                     "apply",
+		"failover undo PLAN":                      "undo",
+		"failover back plan FILE --from B --to A": "back plan",
+		"failover back apply PLAN":                "back apply",
+	} {
+		if out := r.sh(t, "bin/failover "+sub+" --help"); !strings.Contains(out, r.follow(t, command)) {
 			t.Errorf("help does not say %q:\n%s", command, out)
 		}
 	}
@@ -94,12 +115,16 @@ func firstUse(t *testing.T, r *reader) {
 	if body := m.curl(r.follow(t, "curl -s 127.0.0.1:8383/readyz")); !strings.Contains(body, `"ready":true`) {
 		t.Errorf("/readyz: %s", body)
 	}
-	metrics := m.curl(r.follow(t, "curl -s 127.0.0.1:8383/metrics"))
-	for _, name := range metricNames(t, r) {
-		if !strings.Contains(metrics, "\n"+name+"{") && !strings.Contains(metrics, "\n"+name+" ") {
-			t.Errorf("/metrics lacks %s", name)
+	scrape, names := r.follow(t, "curl -s 127.0.0.1:8383/metrics"), metricNames(t, r)
+	m.until("all metrics of the page", func() error { // some wait for the first round of checkpoints
+		metrics := m.curl(scrape)
+		for _, name := range names {
+			if !strings.Contains(metrics, "\n"+name+"{") && !strings.Contains(metrics, "\n"+name+" ") {
+				return fmt.Errorf("/metrics lacks %s", name)
+			}
 		}
-	}
+		return nil
+	})
 	m.stop()
 
 	const position = `bin/mirror position config/mm2.properties "primary->backup" orders/0 12000`

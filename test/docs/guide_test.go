@@ -44,7 +44,7 @@ func pages(t *testing.T) (all []page) {
 var (
 	fence   = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 	inline  = regexp.MustCompile("`([^`\n]+)`")
-	command = regexp.MustCompile(`^(?:make|mirror|bin/mirror)\s+\S`)
+	command = regexp.MustCompile(`^(?:make|(?:bin/)?(?:mirror|failover))\s+\S`)
 )
 
 // blocks are the contents of the blocks in a language.
@@ -81,8 +81,8 @@ func (p page) commands() (all []string) {
 
 // TestGuide: what is found in a page. The other tests would see nothing if this saw nothing.
 func TestGuide(t *testing.T) {
-	p := page{"a.md", "Type `make\nthis`, not `makeshift` or `a.b`:\n\n```sh\n# first\nmake that\n\n  bin/mirror x\n```\n\n```properties\nmake = no\n```\n`mirror FILE`\n"}
-	if got, want := p.commands(), []string{"make that", "bin/mirror x", "make this", "mirror FILE"}; !slices.Equal(got, want) {
+	p := page{"a.md", "Type `make\nthis`, not `makeshift` or `a.b`:\n\n```sh\n# first\nmake that\n\n  bin/mirror x\n```\n\n```properties\nmake = no\n```\n`mirror FILE` before `failover` and `failover back`\n"}
+	if got, want := p.commands(), []string{"make that", "bin/mirror x", "make this", "mirror FILE", "failover back"}; !slices.Equal(got, want) {
 		t.Errorf("commands %q, want %q", got, want)
 	}
 	if got, want := p.blocks("properties"), []string{"make = no\n"}; !slices.Equal(got, want) {

@@ -64,12 +64,12 @@ var kafkas = []string{
 }
 
 // topics are names of topics that look like settings.
-var topics = []string{"east.orders"}
+var topics = []string{"east.orders", "primary.orders", "backup.orders"}
 
 var (
 	settingName = regexp.MustCompile(`^[a-z]+(?:[.-][a-z]+)*\.[a-z]+(?:[.-][a-z]+)*$`)
 	settingOf   = regexp.MustCompile(`^(?:[A-Za-z]+->[A-Za-z]+\.|[A-Z]\.|ALIAS\.)?(?:(?:source\.)?(?:consumer|producer|admin)\.(?:override\.)?)?`)
-	suffixes    = regexp.MustCompile(`\.(?:internal|properties|md|yml|sh|log|txtar|go)$`)
+	suffixes    = regexp.MustCompile(`\.(?:internal|properties|md|yml|sh|log|txtar|go|json)$`)
 )
 
 // settings are the settings that a page names in its text, without scopes and values.

@@ -156,10 +156,16 @@ func (r *reader) interrupted(t *testing.T, line, text string) string {
 	return written()
 }
 
-// clusters starts the two clusters of config/mm2.properties and writes a copy of the file with their addresses and more lines.
+// clusters starts the two clusters of config/mm2.properties, and writes its copy.
 func (r *reader) clusters(t *testing.T, more string) (file string) {
 	t.Helper()
 	r.primary, r.backup = realkafka.Shared(t, "primary", realkafka.Options{}), realkafka.Shared(t, "backup", realkafka.Options{})
+	return r.properties(t, more)
+}
+
+// properties writes a copy of config/mm2.properties with the addresses of the clusters and more lines.
+func (r *reader) properties(t *testing.T, more string) (file string) {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, "config/mm2.properties"))
 	if err != nil {
 		t.Fatal(err)
