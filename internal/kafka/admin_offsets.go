@@ -87,7 +87,11 @@ func fetchOffsets(ctx context.Context, b *kgo.Broker, ids []string) ([]kmsg.Offs
 }
 
 func committedOf(g kmsg.OffsetFetchResponseGroup) (map[stream.Partition]stream.Committed, error) {
-	committed := make(map[stream.Partition]stream.Committed)
+	room := 0
+	for _, t := range g.Topics {
+		room += len(t.Partitions)
+	}
+	committed := make(map[stream.Partition]stream.Committed, room)
 	if g.ErrorCode == kerr.GroupIDNotFound.Code {
 		return committed, nil
 	}
