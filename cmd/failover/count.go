@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
 	"tandem/internal/failover"
@@ -45,6 +46,9 @@ func (s *scene) count(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.lossCounted && s.flow != nil {
+		s.passMarkers(limit)
+	}
 	if ctx.Err() == nil && limit.Err() != nil {
 		s.Notes = append(s.Notes, fmt.Sprintf("what the map of offsets lacks was not counted to its end in %s (--count-timeout); places that need it are not exact", s.countWait))
 	}
@@ -64,10 +68,7 @@ func (s *scene) wantForward(ctx context.Context) (gapFilter, error) {
 			continue
 		}
 		at[l.From] = l
-		end, known := s.From.Ends[l.From]
-		up, down, ok := s.forward.offsets.Covered(l.To)
-		mirrored := max(int64(end.Acked), int64(up)+s.To.Ends[l.To]-int64(down))
-		if s.lossCounted && ok && known && l.Way == failover.Mirrored && mirrored < int64(end.End) {
+		if _, behind := s.behind(l); behind && s.lossCounted {
 			wanted[l.To] = true
 		}
 	}
@@ -87,6 +88,47 @@ func (s *scene) wantForward(ctx context.Context) (gapFilter, error) {
 		}
 	}
 	return wanted, nil
+}
+
+// behind says that the source may have records that are not on the target, and from where on: each record on the target that the
+// map does not know has at least an offset of its own.
+func (s *scene) behind(l failover.Leg) (mirrored int64, behind bool) {
+	end, known := s.From.Ends[l.From]
+	up, down, ok := s.forward.offsets.Covered(l.To)
+	if l.Way != failover.Mirrored || !known || !ok || !s.has(l) {
+		return 0, false
+	}
+	mirrored = max(int64(end.Acked), int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
+	return mirrored, mirrored < int64(end.End)
+}
+
+// passMarkers finds the partitions in which nothing but markers of transactions, which are not copied, stands behind what is
+// mirrored: nothing of them is missing. Those that cannot be read count as behind.
+func (s *scene) passMarkers(ctx context.Context) {
+	ends := make([]stream.SourceEnd, len(s.Legs))
+	var readers errgroup.Group
+	readers.SetLimit(16)
+	for i, l := range s.Legs {
+		ends[i] = s.From.Ends[l.From]
+		mirrored, behind := s.behind(l)
+		if !behind {
+			continue
+		}
+		readers.Go(func() error {
+			next, err := s.fromAdmin.ReadFrom(ctx, l.From.Topic, l.From.Number, mirrored, s.flow.IsolationLevel == "read_committed",
+				func(stream.Record) error { return errEnough })
+			if err == nil { // next is before a transaction that is still open
+				ends[i].Acked = max(ends[i].Acked, stream.Upstream(next))
+			}
+			return nil
+		})
+	}
+	_ = readers.Wait() // none has an error of its own
+	for i, l := range s.Legs {
+		if _, known := s.From.Ends[l.From]; known {
+			s.From.Ends[l.From] = ends[i]
+		}
+	}
 }
 
 // wantHome is the same for positions in copies of the target's topics.
@@ -127,14 +169,16 @@ func (s *scene) has(l failover.Leg) bool {
 
 // fill counts until nothing more can be: what was found in one gap may leave narrower ones.
 func (s *scene) fill(ctx context.Context, flow *config.Flow, n, other *noted, wanted gapFilter) error {
-	gaps := 0
 	choose := func(g stream.Gap) bool { return wanted[g.Remote] }
-	for _, g := range n.offsets.Gaps() {
-		if g.Wanted >= 0 && choose(g) {
-			gaps++
+	open := func() (gaps int) {
+		for _, g := range n.offsets.Gaps() {
+			if g.Wanted >= 0 && choose(g) {
+				gaps++
+			}
 		}
+		return gaps
 	}
-	if gaps == 0 {
+	if open() == 0 {
 		return nil
 	}
 	source, remote, err := wires(flow)
@@ -162,15 +206,14 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n, other *noted, wa
 	var failed error
 	counter := placing.Counter{Map: n.offsets, Recount: recounter.Recount, Earliest: recounter.Earliest,
 		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },
-		Failed:   func(_ stream.Gap, err error, hopeless bool) { failed = errors.Join(failed, err) },
+		Failed:   func(_ stream.Gap, err error, _ bool) { failed = err },
 	}
 	for round := true; round && ctx.Err() == nil; {
-		failed = nil
 		round = counter.Round(ctx, choose) > 0
 	}
 	s.line.clear()
-	if failed != nil && ctx.Err() == nil { // the positions say that they are not exact, and this is why
-		s.Notes = append(s.Notes, fmt.Sprintf("part of the map of %s could not be counted: %s", flow.Flow, kafka.Explain(failed)))
+	if left := open(); left > 0 && failed != nil && ctx.Err() == nil { // the positions say that they are not exact, and this is why
+		s.Notes = append(s.Notes, fmt.Sprintf("%s: %d gaps of the map of offsets could not be counted, such as: %s", flow.Flow, left, kafka.Explain(failed)))
 	}
 	return nil
 }

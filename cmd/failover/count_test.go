@@ -1,12 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tandem/internal/offsetsync"
+	"tandem/internal/stream"
 )
 
 // The mirror was killed before it noted its last records, and A still answers: they are counted, in both directions.
@@ -49,5 +54,45 @@ func TestCounted(t *testing.T) {
 	s.must(0, "back", "apply", back)
 	if got := s.offsets(s.a, "billing"); !maps.Equal(got, map[string]int64{"orders": records + 15, "B.orders": 33}) {
 		t.Errorf("billing stands at %v", got)
+	}
+}
+
+// What stands behind the mirrored end may be markers of transactions only. Then nothing is lost; and nothing but what is.
+func TestMarkersAreNotLost(t *testing.T) {
+	s := newStand(t, false, 0)
+	s.commit(s.a, "billing", "orders", 37)
+	plan := []string{"plan", s.file, "--from", "A", "--to", "B", "--wait", "0s"}
+	s.transactions("orders", 5) // ten records at 100, 101, 103, 104, ..., and the last marker at 114
+	for i := range 5 {
+		s.do(s.b.Append(t.Context(), "A.orders", []stream.Record{inTransaction(i, 0), inTransaction(i, 1)}))
+		if i == 2 {
+			if r := s.must(1, plan...); !strings.Contains(r.out, "has 7 records that are not on B yet") { // 4 and 3 markers
+				t.Errorf("six records of ten are there:\n%s", r.out)
+			}
+		}
+	}
+	if r := s.must(0, plan...); !strings.Contains(r.out, "not on B yet: 0 records") {
+		t.Errorf("all are there:\n%s", r.out)
+	}
+}
+
+// inTransaction is a record of the n-th transaction.
+func inTransaction(n, i int) stream.Record {
+	return stream.Record{Value: fmt.Appendf(nil, "transaction %d record %d", n, i), Timestamp: time.Date(2026, 11, 20, 13, 0, n, 0, time.UTC)}
+}
+
+// transactions writes some of two records each.
+func (s *stand) transactions(topic string, n int) {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.clusterA.Bootstrap()), kgo.TransactionalID("orders"), kgo.DefaultProduceTopic(topic))
+	s.do(err)
+	defer client.Close()
+	for n := range n {
+		s.do(client.BeginTransaction())
+		for i := range 2 {
+			r := inTransaction(n, i)
+			s.do(client.ProduceSync(s.t.Context(), &kgo.Record{Value: r.Value, Timestamp: r.Timestamp}).FirstErr())
+		}
+		s.do(client.EndTransaction(s.t.Context(), kgo.TryCommit))
 	}
 }
