@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -232,7 +233,7 @@ func TestScale(t *testing.T) {
 // idle tells what some rounds cost in which nothing changes.
 func (m *mirrorProcess) idle(what, flow string) {
 	m.t.Helper()
-	const rounds = 5
+	const rounds = 4
 	last, seen := 0.0, []float64{}
 	before, err := m.CPU()
 	if err != nil {
@@ -335,4 +336,13 @@ func TestTandemTopicStaysShort(t *testing.T) {
 		}
 		return nil
 	})
+
+	b.configure(plain, map[string]string{"segment.bytes": "8388608"}) // somebody's own
+	if err := topics.EnsureTandem(ctx, admin, plain, 1); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"cleanup.policy": "compact", "segment.bytes": "8388608", "min.cleanable.dirty.ratio": "0.1"}
+	if got, err := b.configs(plain); err != nil || !maps.Equal(got, want) {
+		t.Errorf("a topic of an earlier version has %v, want %v: %v", got, want, err)
+	}
 }
