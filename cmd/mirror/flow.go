@@ -223,7 +223,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err := r.loadKnown(ctx); err != nil {
 		return err
 	}
-	if err := r.knownOrigin(remembered, noted); err != nil {
+	if err := r.knownOrigins(ctx, remembered, noted); err != nil {
 		return err
 	}
 	producer, err := r.producer(ctx, remembered)

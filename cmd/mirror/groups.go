@@ -43,7 +43,7 @@ func (r *replication) keepGroups(ctx context.Context) error {
 			return r.every(ctx, bothSidesEvery, "look how far both directions are", func(ctx context.Context) error {
 				var sources []stream.Partition
 				for _, s := range r.pipe.Standings(ctx) {
-					if c.Opposite.Replicates(s.Source.Topic) {
+					if c.Opposite.Topics.Replicates(s.Source.Topic) {
 						sources = append(sources, s.Source)
 					}
 				}
@@ -56,7 +56,7 @@ func (r *replication) keepGroups(ctx context.Context) error {
 
 // translate finds an offset of the source on the target.
 func (r *replication) translate(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
-	if r.conf.TwoWay && r.conf.Opposite.Replicates(p.Topic) && r.conf.Policy.RemoteTopic(r.conf.Source, p.Topic) == p.Topic {
+	if r.conf.TwoWay && r.conf.Opposite.Topics.Replicates(p.Topic) && r.conf.Policy.RemoteTopic(r.conf.Source, p.Topic) == p.Topic {
 		t, err := r.both.translate(ctx, p, up)
 		return p, t, err
 	}

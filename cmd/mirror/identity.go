@@ -19,23 +19,49 @@ func (f *flow) origins() *replicate.Origins {
 	if !f.conf.TwoWay {
 		return nil
 	}
-	opposite := f.conf.Reverse()
-	store := position.NewAnchorStore(f.clients.source, tandemTopic(opposite), opposite)
-	return replicate.NewOrigins(func(ctx context.Context) ([]int64, error) {
-		noted, err := store.Load(ctx)
-		if errors.Is(err, kafka.ErrUnknownTopic) {
-			return nil, nil // it has never written
-		}
-		return noted.Origins, err
-	})
+	return replicate.NewOrigins(f.oppositeIDs)
 }
 
-// known refuses to go on without the ids that this flow has written with: the opposite flow would take its records for those
-// of local producers, and send them back.
-func (r *replication) knownOrigin(remembered position.Anchors, noted map[stream.Partition]stream.Upstream) error {
-	if !r.conf.TwoWay || remembered.Producer != nil || len(noted) == 0 {
+// oppositeIDs are the producer ids of the opposite flow. That there are none has to mean that it has never written.
+func (f *flow) oppositeIDs(ctx context.Context) ([]int64, error) {
+	opposite := f.conf.Reverse()
+	noted, err := position.NewAnchorStore(f.clients.source, tandemTopic(opposite), opposite).Load(ctx)
+	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) || len(noted.Origins) > 0 {
+		return noted.Origins, err
+	}
+	positions, err := position.New(f.clients.source, f.conf.Opposite.OffsetsTopic, 1, opposite).Load(ctx)
+	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, err
+	}
+	if len(noted.Partitions) > 0 || len(positions) > 0 {
+		return nil, unknownOrigin{opposite, f.conf.Opposite.OffsetsTopic}
+	}
+	return nil, nil
+}
+
+// knownOrigins refuses to run without the ids that either flow has written with: the other one would take its records for
+// those of local producers, and send them back.
+func (r *replication) knownOrigins(ctx context.Context, remembered position.Anchors, noted map[stream.Partition]stream.Upstream) error {
+	if !r.conf.TwoWay {
 		return nil
 	}
-	return cannotRun{fmt.Errorf("flow %s: both directions keep topic names, and what tells this flow's records on %s from others is gone (topic %s; positions in %s say that it has run): "+
-		"%s would send them back. Disable one direction, or use DefaultReplicationPolicy", r.conf.Flow, r.conf.Target, tandemTopic(r.conf.Flow), r.conf.OffsetsTopic, r.conf.Reverse())}
+	if remembered.Producer == nil && len(noted)+len(remembered.Partitions) > 0 {
+		return cannotRun{unknownOrigin{r.conf.Flow, r.conf.OffsetsTopic}}
+	}
+	_, err := r.oppositeIDs(ctx)
+	if errors.As(err, &unknownOrigin{}) {
+		return cannotRun{err}
+	}
+	return err
+}
+
+// unknownOrigin is a flow of a two-way pair that has written with ids that nobody knows any more.
+type unknownOrigin struct {
+	flow      stream.Flow
+	positions string // topic
+}
+
+func (u unknownOrigin) Error() string {
+	return fmt.Sprintf("flow %s: both directions keep topic names, and what tells this flow's records on %s from others is gone (topic %s; positions in %s say that it has run): "+
+		"%s would send them back. Disable one direction, or use DefaultReplicationPolicy", u.flow, u.flow.Target, tandemTopic(u.flow), u.positions, u.flow.Reverse())
 }

@@ -38,7 +38,7 @@ func (b builder) flow(f stream.Flow) Flow {
 		HeartbeatInterval: b.pause(connector, "emit.heartbeats", "a heartbeat is"),
 		HeartbeatsFactor:  int16(b.number(connector, "heartbeats.topic.replication.factor", flow)),
 
-		OffsetsTopic:      "mm2-offsets." + f.Source + ".internal",
+		OffsetsTopic:      offsetsTopic(f, worker),
 		OffsetsPartitions: int32(b.number(worker, "offset.storage.partitions", cluster)),
 		OffsetsFactor:     int16(b.number(worker, "offset.storage.replication.factor", cluster)),
 		FlushInterval:     b.milliseconds(worker, "offset.flush.interval.ms", cluster),
@@ -48,9 +48,6 @@ func (b builder) flow(f stream.Flow) Flow {
 		SourceAdmin:    client(connector, "source", "admin").properties(),
 		TargetProducer: dataProducer(worker, connector).properties(),
 		TargetAdmin:    client(connector, "target", "admin").properties(),
-	}
-	if topic, ok := worker["offset.storage.topic"]; ok {
-		out.OffsetsTopic = topic.value
 	}
 	out.TwoWay = b.keepsNames(f) && b.keepsNames(f.Reverse())
 	out.OffsetSyncs = b.offsetSyncs(connector)
@@ -128,12 +125,19 @@ func (b builder) policies(out *Flow, connector settings) {
 	out.Topics = policy.Selector{Policy: p, Target: out.Target, Topics: topics, Heartbeats: b.boolean(connector, "heartbeats.replication.enabled")}
 }
 
-// opposite is what the opposite flow of a two-way pair replicates. What is wrong with its settings is told where it is made.
-func (b builder) opposite(f stream.Flow) policy.Selector {
+// opposite is the opposite flow of a two-way pair. What is wrong with its settings is told where it is made.
+func (b builder) opposite(f stream.Flow) Opposite {
 	out := Flow{Flow: f}
 	b.problems = &problems{}
 	b.policies(&out, connectorSettings(b.entries, f))
-	return out.Topics
+	return Opposite{Topics: out.Topics, OffsetsTopic: offsetsTopic(f, workerSettings(b.entries, f))}
+}
+
+func offsetsTopic(f stream.Flow, worker settings) string {
+	if topic, ok := worker["offset.storage.topic"]; ok {
+		return topic.value
+	}
+	return "mm2-offsets." + f.Source + ".internal"
 }
 
 func (b builder) clients(out *Flow) {

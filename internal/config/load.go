@@ -32,13 +32,19 @@ type Cluster struct {
 	BootstrapServers string
 }
 
+// Opposite is what a flow of a two-way pair has to know of the other one.
+type Opposite struct {
+	Topics       policy.Selector
+	OffsetsTopic string // its positions, on our source
+}
+
 // Flow is a pair of clusters that MM2 would run a worker for. It replicates, or emits heartbeats, or both.
 type Flow struct {
 	stream.Flow
-	Enabled    bool            // replicates topics
-	Heartbeats bool            // emits heartbeats into the target
-	TwoWay     bool            // the opposite flow replicates too, and both keep topic names (IdentityReplicationPolicy)
-	Opposite   policy.Selector // topics of the opposite flow; with TwoWay only
+	Enabled    bool     // replicates topics
+	Heartbeats bool     // emits heartbeats into the target
+	TwoWay     bool     // the opposite flow replicates too, and both keep topic names (IdentityReplicationPolicy)
+	Opposite   Opposite // with TwoWay only
 
 	Policy            policy.Policy
 	Topics            policy.Selector
