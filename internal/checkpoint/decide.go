@@ -29,12 +29,18 @@ func moreRecent(last mark, known bool, up stream.Upstream, down stream.Downstrea
 	return !known || up < last.up || down > last.down
 }
 
+// skips says that the last checkpoint would have the group miss records: its place is beyond the exact one of an offset that is
+// not before it. Then the target was truncated, or its topic made anew. MM2 lets such a checkpoint stand.
+func skips(last mark, known bool, up stream.Upstream, now stream.Translated) bool {
+	return known && now.Class == stream.Exact && up >= last.up && now.Offset < last.down
+}
+
 // written is the mark after a checkpoint has been written.
 func written(last mark, known bool, up stream.Upstream, down stream.Downstream) mark {
 	if !known {
 		return newMark(up, down)
 	}
-	if up < last.up && last.from < 0 {
+	if (up < last.up || down < last.down) && last.from < 0 {
 		last.from = last.down
 	}
 	last.up, last.down = up, down

@@ -49,6 +49,34 @@ func TestWhichCheckpointsAreWritten(t *testing.T) {
 	}
 }
 
+// The target has lost what a checkpoint speaks of: only what is exact says so.
+func TestWhichCheckpointsSkip(t *testing.T) {
+	last := newMark(100, 90)
+	for _, c := range []struct {
+		story string
+		up    stream.Upstream
+		now   stream.Translated
+		want  bool
+	}{
+		{"it is right", 100, stream.Translated{Offset: 90}, false},
+		{"the topic was made anew", 100, stream.Translated{Offset: 3}, true},
+		{"and the group went on", 120, stream.Translated{Offset: 23}, true},
+		{"less is known of the place than before", 120, stream.Translated{Offset: 23, Class: stream.Clamped}, false},
+		{"the mirror does not have it yet", 120, stream.Translated{Offset: 23, Class: stream.Ahead}, false},
+		{"no place is known", 120, stream.Translated{Offset: -1, Class: stream.Unknown}, false},
+	} {
+		if got := skips(last, true, c.up, c.now); got != c.want {
+			t.Errorf("%s: %v", c.story, got)
+		}
+	}
+	if skips(mark{}, false, 0, stream.Translated{}) {
+		t.Error("no checkpoint skips nothing")
+	}
+	if got := written(last, true, 120, 23); got.from != 90 || got.down != 23 {
+		t.Errorf("%+v: group sync is not to take the group back", got)
+	}
+}
+
 func TestWhereGroupSyncWouldHaveAGroup(t *testing.T) {
 	last := newMark(100, 90)
 	for _, c := range []struct {

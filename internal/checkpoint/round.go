@@ -101,7 +101,7 @@ func (k *Keeper) take(ctx context.Context, f *findings, name string, offsets map
 		g.positions[p] = now
 		down, ok := offsetOf(now.got)
 		last, known := marks[now.remote]
-		if ok && moreRecent(last, known, now.up, down) {
+		if ok && (moreRecent(last, known, now.up, down) || skips(last, known, now.up, now.got)) {
 			f.checkpoints = append(f.checkpoints,
 				stream.Checkpoint{Group: name, Remote: now.remote, Up: now.up, Down: down, Metadata: c.Metadata, At: at})
 		}
