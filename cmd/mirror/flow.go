@@ -31,6 +31,7 @@ type flow struct {
 
 	clients clients
 	origin  *replicate.Origins // nil unless both directions keep topic names
+	noted   *registry          // of the ids in it
 }
 
 // run returns when ctx ends, or with an error that no waiting mends.

@@ -19,22 +19,23 @@ func (f *flow) origins() *replicate.Origins {
 	if !f.conf.TwoWay {
 		return nil
 	}
+	f.noted = &registry{log: f.clients.source, topic: tandemTopic(f.conf.Reverse())}
 	return replicate.NewOrigins(f.oppositeIDs)
 }
 
 // oppositeIDs are the producer ids of the opposite flow. That there are none has to mean that it has never written.
 func (f *flow) oppositeIDs(ctx context.Context) ([]int64, error) {
-	opposite := f.conf.Reverse()
-	noted, err := position.NewAnchorStore(f.clients.source, tandemTopic(opposite), opposite).Load(ctx)
-	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) || len(noted.Origins) > 0 {
-		return noted.Origins, err
+	ids, written, err := f.noted.load(ctx)
+	if err != nil || len(ids) > 0 {
+		return ids, err
 	}
-	positions, err := position.New(f.clients.source, f.conf.Opposite.OffsetsTopic, 1, opposite).Load(ctx)
+	opposite, topic := f.conf.Reverse(), f.conf.Opposite.OffsetsTopic
+	positions, err := position.New(f.clients.source, topic, 1, opposite).Load(ctx)
 	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) {
 		return nil, err
 	}
-	if len(noted.Partitions) > 0 || len(positions) > 0 {
-		return nil, unknownOrigin{opposite, f.conf.Opposite.OffsetsTopic}
+	if written || len(positions) > 0 {
+		return nil, unknownOrigin{opposite, topic}
 	}
 	return nil, nil
 }

@@ -171,3 +171,24 @@ func (s *AnchorStore) Flush(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Noted is what one record of the topic says of who writes to the target.
+type Noted struct {
+	Origin   int64 // a producer id of the flow
+	Origins  bool  // there is one
+	Anchored bool  // the flow has written, or was about to
+}
+
+// ReadNoted reads one record of the topic, as for a reader that follows it. What is taken back again stays noted.
+func ReadNoted(r stream.Record) (Noted, error) {
+	c := contents{map[struct{}]Producer{}, map[int64]struct{}{}, map[int64]struct{}{}, map[stream.Partition]Anchor{}}
+	if err := c.read(r); err != nil {
+		return Noted{}, fmt.Errorf("record at offset %d: %w", r.Offset, err)
+	}
+	n := Noted{Anchored: len(c.anchors) > 0}
+	maps.Copy(c.noted, c.used)
+	for id := range c.noted {
+		n.Origin, n.Origins = id, true
+	}
+	return n, nil
+}
