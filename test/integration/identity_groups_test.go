@@ -225,7 +225,7 @@ func TestIdentityGroupSync(t *testing.T) {
 				}
 				from.commit(group, offsets)
 			}
-			m.until("all groups to be synced", func() error {
+			m.until("all groups to be synced", func() (missing error) {
 				for g := range groups {
 					group, to, name := fmt.Sprintf("%s-%d", c.alias, g), b, "B"
 					if g%2 == 1 {
@@ -237,11 +237,11 @@ func TestIdentityGroupSync(t *testing.T) {
 							t.Fatalf("%s at %s of %s stands at %d, and the first that it has not read is %d", group, at, name, got[at], offset)
 						}
 						if _, ok := got[at]; !ok || got[at] != offset {
-							return fmt.Errorf("%s at %s of %s stands at %d, want %d", group, at, name, got[at], offset)
+							missing = fmt.Errorf("%s at %s of %s stands at %d, want %d", group, at, name, got[at], offset)
 						}
 					}
 				}
-				return nil
+				return missing
 			})
 			for _, m := range mirrors {
 				m.stop()
