@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
 	"tandem/internal/replicate/position"
 	"tandem/internal/stream"
@@ -56,5 +57,29 @@ func TestMemoryOfATopicMadeAnew(t *testing.T) {
 	}
 	if at, topic, _ := m.Anchor(remote); at.Next != 0 || topic != (stream.TopicID{2}) {
 		t.Errorf("anchor %+v of %v", at, topic)
+	}
+}
+
+// TestMemoryTellsTheMapWherePartitionsBegin: the first 15 records were aborted, and a group among them goes on at the first
+// that was copied. A place of which more is noted is for the map itself to know.
+func TestMemoryTellsTheMapWherePartitionsBegin(t *testing.T) {
+	flow := stream.Flow{Source: "A", Target: "B"}
+	source, remote := stream.Partition{Topic: "orders"}, stream.Partition{Topic: "A.orders"}
+	for _, anew := range []bool{true, false} {
+		log, exact := &writtenLog{}, offsetsync.NewMap(1<<20, nil)
+		m := &memory{
+			store: position.NewAnchorStore(log, "anchors", flow), notes: position.New(log, "offsets", 1, flow), exact: exact,
+			anchors: map[stream.Partition]position.Anchor{},
+		}
+		begin := replicate.Place{Start: replicate.Start{Down: replicate.BaseOf(0)}, Source: source, Anew: anew}
+		if err := m.Remember(t.Context(), map[stream.Partition]replicate.Place{remote: begin}); err != nil {
+			t.Fatal(err)
+		}
+		exact.Ack(stream.Ack{Source: source, Remote: remote, Next: 20, NextDown: 5, Bytes: 100, Runs: []stream.Run{{Up: 15, Count: 5}}})
+		at, err := exact.Translate(t.Context(), remote, 3)
+		want := map[bool]stream.Class{true: stream.Exact, false: stream.Clamped}[anew]
+		if err != nil || at.Offset != 0 || at.Class != want {
+			t.Errorf("anew %v: %+v, %v; want 0, %s", anew, at, err, want)
+		}
 	}
 }
