@@ -100,6 +100,11 @@ func (r *Recounter) begin(ctx context.Context, g stream.Gap) (*survey, error) {
 }
 
 func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
+	if s.from > int64(s.gap.From) && s.full() { // the source has deleted some since, and is not needed
+		if one, err := s.oneWriter(ctx); one || err != nil {
+			return []stream.Run{{Up: s.gap.From, Down: s.gap.FromDown, Count: s.gap.Records()}}, err
+		}
+	}
 	if s.from >= s.to || s.gap.Records() <= 0 {
 		return nil, nil
 	}
@@ -122,6 +127,12 @@ func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
 		}
 	}
 	return s.match(ctx, source[0].first)
+}
+
+// full says that the target has as many records between two known places as the source has offsets. If nobody else has written
+// there, and none came twice, each offset has its record.
+func (s *survey) full() bool {
+	return s.gap.From >= 0 && !s.tail && s.ours == nil && s.gap.Records() == int64(s.gap.To-s.gap.From)
 }
 
 // stretch is so many offsets, one after the other, with a record each.
