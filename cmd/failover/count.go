@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
 	"tandem/internal/failover"
@@ -20,34 +19,34 @@ import (
 
 // count fills the gaps of the maps where groups stand, as long as the clusters that records came from answer: a mirror that
 // died a moment ago had not stored the last of its map. Nothing of it is stored; the next mirror counts for itself. What
-// cannot be counted stays as it was, and its positions stay inexact.
+// cannot be counted stays as it was, and its positions stay inexact; so does what others write to as well, under one name in both
+// directions: there a running mirror counts.
 func (s *scene) count(ctx context.Context) error {
 	if !s.From.Live || s.countWait <= 0 {
 		return nil
 	}
 	limit, cancel := context.WithTimeout(ctx, s.countWait)
 	defer cancel()
-	for _, f := range []struct {
-		flow         *config.Flow
-		noted, other *noted
-		leave        func() (gapFilter, error)
-	}{
-		{s.flow, s.forward, s.back, func() (gapFilter, error) { return s.wantForward(ctx) }},
-		{s.home, s.back, s.forward, func() (gapFilter, error) { return s.wantHome(ctx) }},
-	} {
-		if f.flow == nil || f.noted == nil {
-			continue
+	if s.flow != nil && s.forward != nil && !s.flow.TwoWay {
+		wanted, err := s.wantForward(ctx)
+		if err == nil {
+			err = s.fill(limit, s.flow, s.forward, wanted)
 		}
-		wanted, err := f.leave()
+		if err == nil {
+			err = s.passForward(limit)
+		}
 		if err != nil {
 			return err
 		}
-		if err := s.fill(limit, f.flow, f.noted, f.other, wanted); err != nil {
+	}
+	if s.home != nil && s.back != nil && !s.home.TwoWay {
+		wanted, err := s.wantHome(ctx)
+		if err == nil {
+			err = s.fill(limit, s.home, s.back, wanted)
+		}
+		if err != nil {
 			return err
 		}
-	}
-	if s.lossCounted && s.flow != nil {
-		s.passMarkers(limit)
 	}
 	if ctx.Err() == nil && limit.Err() != nil {
 		s.Notes = append(s.Notes, fmt.Sprintf("what the map of offsets lacks was not counted to its end in %s (--count-timeout); places that need it are not exact", s.countWait))
@@ -68,7 +67,10 @@ func (s *scene) wantForward(ctx context.Context) (gapFilter, error) {
 			continue
 		}
 		at[l.From] = l
-		if _, behind := s.behind(l); behind && s.lossCounted {
+		end, known := s.From.Ends[l.From]
+		up, down, ok := s.forward.offsets.Covered(l.To)
+		mirrored := max(int64(end.Acked), int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
+		if s.lossCounted && ok && known && mirrored < int64(end.End) {
 			wanted[l.To] = true
 		}
 	}
@@ -88,47 +90,6 @@ func (s *scene) wantForward(ctx context.Context) (gapFilter, error) {
 		}
 	}
 	return wanted, nil
-}
-
-// behind says that the source may have records that are not on the target, and from where on: each record on the target that the
-// map does not know has at least an offset of its own.
-func (s *scene) behind(l failover.Leg) (mirrored int64, behind bool) {
-	end, known := s.From.Ends[l.From]
-	up, down, ok := s.forward.offsets.Covered(l.To)
-	if l.Way != failover.Mirrored || !known || !ok || !s.has(l) {
-		return 0, false
-	}
-	mirrored = max(int64(end.Acked), int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
-	return mirrored, mirrored < int64(end.End)
-}
-
-// passMarkers finds the partitions in which nothing but markers of transactions, which are not copied, stands behind what is
-// mirrored: nothing of them is missing. Those that cannot be read count as behind.
-func (s *scene) passMarkers(ctx context.Context) {
-	ends := make([]stream.SourceEnd, len(s.Legs))
-	var readers errgroup.Group
-	readers.SetLimit(16)
-	for i, l := range s.Legs {
-		ends[i] = s.From.Ends[l.From]
-		mirrored, behind := s.behind(l)
-		if !behind {
-			continue
-		}
-		readers.Go(func() error {
-			next, err := s.fromAdmin.ReadFrom(ctx, l.From.Topic, l.From.Number, mirrored, s.flow.IsolationLevel == "read_committed",
-				func(stream.Record) error { return errEnough })
-			if err == nil { // next is before a transaction that is still open
-				ends[i].Acked = max(ends[i].Acked, stream.Upstream(next))
-			}
-			return nil
-		})
-	}
-	_ = readers.Wait() // none has an error of its own
-	for i, l := range s.Legs {
-		if _, known := s.From.Ends[l.From]; known {
-			s.From.Ends[l.From] = ends[i]
-		}
-	}
 }
 
 // wantHome is the same for positions in copies of the target's topics.
@@ -168,7 +129,7 @@ func (s *scene) has(l failover.Leg) bool {
 }
 
 // fill counts until nothing more can be: what was found in one gap may leave narrower ones.
-func (s *scene) fill(ctx context.Context, flow *config.Flow, n, other *noted, wanted gapFilter) error {
+func (s *scene) fill(ctx context.Context, flow *config.Flow, n *noted, wanted gapFilter) error {
 	choose := func(g stream.Gap) bool { return wanted[g.Remote] }
 	open := func() (gaps int) {
 		for _, g := range n.offsets.Gaps() {
@@ -194,15 +155,6 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n, other *noted, wa
 			read += bytes
 			s.line.show("counting what the map of %s lacks: %d partitions, %d MB read", flow.Flow, len(wanted), read>>20)
 		}}
-	if flow.TwoWay { // others write to the same partitions, and some of the source's records are copies
-		recounter.Ours = n.origins
-		recounter.Origins = replicate.NewOrigins(func(context.Context) ([]int64, error) {
-			if other == nil {
-				return nil, nil
-			}
-			return other.origins, nil
-		})
-	}
 	var failed error
 	counter := placing.Counter{Map: n.offsets, Recount: recounter.Recount, Earliest: recounter.Earliest,
 		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },

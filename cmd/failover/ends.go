@@ -95,8 +95,8 @@ func (s *scene) liveEnds(ctx context.Context, known map[stream.Partition]stream.
 	return nil
 }
 
-// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Where others
-// write to the same partitions it does so only if they can be told apart, which takes both clusters.
+// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Not where
+// others write to the same partitions: records there may be anybody's.
 func (s *scene) stand() {
 	for _, l := range s.Legs {
 		switch l.Way {
@@ -109,11 +109,6 @@ func (s *scene) stand() {
 				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(end.End), nil)
 			}
 		case failover.Both:
-			here, there := s.From.Ends[l.From], s.To.Ends[l.To]
-			if s.From.Live && s.has(l) && s.countWait > 0 && s.forward != nil && s.back != nil && len(s.forward.origins) > 0 && len(s.back.origins) > 0 {
-				s.forward.place(l.From, l.To, s.To.Starts[l.To], there, nil)
-				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(here.End), nil)
-			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tandem/internal/batch"
 	"tandem/internal/failover"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
@@ -175,15 +176,28 @@ func (s *scene) divergence(ctx context.Context) error {
 	for _, p := range unknown {
 		s.Notes = append(s.Notes, fmt.Sprintf("how much of %s of %s ever reached %s is not known: what only %s holds of it cannot be listed", p, s.to, s.from, s.to))
 	}
+	var own *ownRecords
+	if s.home.TwoWay && len(beyond) > 0 {
+		var err error
+		if own, err = openOwn(s.home, s.forward); err != nil {
+			return err
+		}
+		defer own.wire.Close()
+	}
 	for _, x := range beyond {
 		d := failover.Divergence{Topic: x.Topic, Number: x.Number, From: x.From, To: x.To}
-		_, err := s.toAdmin.ReadFrom(ctx, x.Topic, x.Number, x.From, s.home.IsolationLevel == "read_committed", func(r stream.Record) error {
-			if d.Records++; d.Records == 1 {
-				d.First = r.Timestamp.UTC()
-			}
-			d.Last = r.Timestamp.UTC()
-			return nil
-		})
+		var err error
+		if own != nil {
+			_, err = own.each(ctx, x.Partition, x.From, x.To, func(v batch.View) bool {
+				count(&d, int64(v.Records()), time.UnixMilli(v.BaseTimestamp()), time.UnixMilli(v.MaxTimestamp()))
+				return true
+			})
+		} else {
+			_, err = s.toAdmin.ReadFrom(ctx, x.Topic, x.Number, x.From, s.home.IsolationLevel == "read_committed", func(r stream.Record) error {
+				count(&d, 1, r.Timestamp, r.Timestamp)
+				return nil
+			})
+		}
 		if err != nil {
 			return s.away(s.to, err)
 		}
@@ -192,6 +206,13 @@ func (s *scene) divergence(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func count(d *failover.Divergence, records int64, first, last time.Time) {
+	if d.Records == 0 {
+		d.First = first.UTC()
+	}
+	d.Records, d.Last = d.Records+records, last.UTC()
 }
 
 // times are asked for side by side.
