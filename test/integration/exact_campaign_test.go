@@ -8,10 +8,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tandem/internal/stream"
+	"tandem/internal/testkit/realkafka"
 )
 
 const exactCampaignProperties = oneBroker + quiet + `
@@ -35,13 +37,11 @@ type exactCampaign struct {
 	a, b       side
 	alias      string
 	properties string
-	kinds      []kind
 	load       *load
 	random     *rand.Rand
 	committed  map[commitmentOf]int64 // the last offsets of the groups
-	since      map[string]int64       // checkpoints of a remote topic count from this offset on: it was made anew
+	since      map[string]int64       // older checkpoints of a topic may skip: the remote topic was made anew, or they are MM2's
 	fetch      []kgo.Opt              // what mirror sees of the source
-	lostMap    bool                   // the map was counted anew, as far as the source still had the records
 	warned     map[string]bool
 }
 
@@ -53,13 +53,13 @@ type commitmentOf struct {
 func newExactCampaign(t *testing.T, a, b side, alias, isolation string, kinds []kind) *exactCampaign {
 	t.Helper()
 	t.Logf("%d kills, -seed %d", *kills, *seed)
-	c := &exactCampaign{t: t, a: a, b: b, alias: alias, kinds: kinds, random: rand.New(rand.NewPCG(*seed, 7)),
+	c := &exactCampaign{t: t, a: a, b: b, alias: alias, random: rand.New(rand.NewPCG(*seed, 7)),
 		properties: fmt.Sprintf(exactCampaignProperties, alias, a.Bootstrap, b.Bootstrap, isolation),
 		committed:  map[commitmentOf]int64{}, since: map[string]int64{}, warned: map[string]bool{}}
 	if isolation == "read_committed" {
 		c.fetch = append(c.fetch, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	c.load = startLoad(a, b, alias, kinds, *seed)
+	c.load = newLoad(a, b, alias, kinds, *seed)
 	return c
 }
 
@@ -70,7 +70,7 @@ func (c *exactCampaign) commit(groups int) {
 	c.t.Helper()
 	ends := map[string][]int64{}
 	for range groups {
-		k := c.kinds[c.random.IntN(len(c.kinds))]
+		k := c.load.kinds[c.random.IntN(len(c.load.kinds))]
 		p := stream.Partition{Topic: k.topic, Number: int32(c.random.IntN(int(k.partitions)))}
 		if ends[k.topic] == nil {
 			var err error
@@ -99,6 +99,8 @@ func (c *exactCampaign) commit(groups int) {
 // run lets mirror live and die.
 func (c *exactCampaign) run(misfortunes ...func(*mirrorProcess) *mirrorProcess) {
 	c.t.Helper()
+	c.load.begin()
+	defer c.load.end()
 	for range *kills {
 		m := startMirror(c.t, c.properties)
 		for range 1 + c.random.IntN(6) {
@@ -157,7 +159,6 @@ func (c *exactCampaign) forgotten(m *mirrorProcess) *mirrorProcess {
 	m.waitFor("replicating")
 	m.Kill()
 	c.look(m)
-	c.lostMap = true
 	c.b.delete("mm2-tandem." + c.alias + ".internal")
 	eventually(c.t, "the topic to go", func() error {
 		if _, err := c.b.describe("mm2-tandem." + c.alias + ".internal"); err == nil {
@@ -172,7 +173,7 @@ func (c *exactCampaign) forgotten(m *mirrorProcess) *mirrorProcess {
 
 // shortened deletes the oldest records of a source partition, none of which mirror still needs.
 func (c *exactCampaign) shortened(m *mirrorProcess) *mirrorProcess {
-	k := c.kinds[0]
+	k := c.load.kinds[0]
 	n := c.random.IntN(int(k.partitions))
 	if ends, err := c.b.ends(c.alias + "." + k.topic); err == nil && ends[n] > 100 {
 		c.a.deleteRecords(k.topic, int32(n), c.random.Int64N(ends[n])) // without holes, so this many are there
@@ -184,7 +185,7 @@ func (c *exactCampaign) shortened(m *mirrorProcess) *mirrorProcess {
 // mirrored waits until all that the source still holds is on the target.
 func (c *exactCampaign) mirrored(m *mirrorProcess) map[stream.Partition]*rightPlaces {
 	c.t.Helper()
-	for _, k := range c.kinds {
+	for _, k := range c.load.kinds {
 		source := c.a.read(k.topic, c.fetch...)
 		m.until("the last records of "+k.topic, func() error {
 			if _, err := c.b.ends(c.alias + "." + k.topic); err != nil {
@@ -204,7 +205,7 @@ func (c *exactCampaign) mirrored(m *mirrorProcess) map[stream.Partition]*rightPl
 		})
 	}
 	all := map[stream.Partition]*rightPlaces{}
-	for _, k := range c.kinds {
+	for _, k := range c.load.kinds {
 		places := c.load.ledger.places(c.b, k.topic, c.alias+"."+k.topic)
 		maps.Copy(all, places)
 		if k.configs["cleanup.policy"] != "compact" {
@@ -227,7 +228,7 @@ func (c *exactCampaign) mirrored(m *mirrorProcess) map[stream.Partition]*rightPl
 func (c *exactCampaign) judge(m *mirrorProcess, right map[stream.Partition]*rightPlaces) {
 	c.t.Helper()
 	all, starts := 0, map[stream.Partition]int64{}
-	for _, k := range c.kinds {
+	for _, k := range c.load.kinds {
 		for n, list := range c.a.read(k.topic) {
 			if len(list) > 0 {
 				starts[stream.Partition{Topic: k.topic, Number: int32(n)}] = list[0].Offset
@@ -240,23 +241,23 @@ func (c *exactCampaign) judge(m *mirrorProcess, right map[stream.Partition]*righ
 		for _, r := range c.b.read(c.alias + ".checkpoints.internal")[0] {
 			cp := checkpointOf(c.t, r)
 			p := stream.Partition{Topic: strings.TrimPrefix(cp.Remote.Topic, c.alias+"."), Number: cp.Remote.Number}
-			if r.Offset < c.since[p.Topic] {
-				continue
-			}
 			if right[p] == nil {
 				c.t.Fatalf("checkpoint of an unknown partition: %+v", cp)
+			}
+			latest[commitmentOf{cp.Group, p}] = cp
+			if r.Offset < c.since[p.Topic] {
+				continue
 			}
 			if want := right[p].last(int64(cp.Up)); int64(cp.Down) > want {
 				c.t.Fatalf("checkpoint %d %+v skips records: %d is the first that was not read", r.Offset, cp, want)
 			}
-			latest[commitmentOf{cp.Group, p}] = cp
 			all++
 		}
 		wrong := 0
 		var one error
 		for key, up := range c.committed {
 			cp, ok := latest[key]
-			if c.lostMap && up < starts[key.partition] {
+			if up < starts[key.partition] { // what the source has deleted cannot be counted any more, if it has to be
 				continue
 			}
 			if down := int64(cp.Down); !ok || down < right[key.partition].of(up) || down > right[key.partition].last(up) {
@@ -275,7 +276,6 @@ func (c *exactCampaign) judge(m *mirrorProcess, right map[stream.Partition]*righ
 // end lets a last mirror copy the rest, and judges; then once more after a restart, with other commits.
 func (c *exactCampaign) end() {
 	c.t.Helper()
-	c.load.end()
 	m := startMirror(c.t, c.properties)
 	right := c.mirrored(m)
 	for p, r := range right {
@@ -297,7 +297,10 @@ func (c *exactCampaign) end() {
 
 // Mirror dies again and again under a mixed load: no checkpoint ever skips a record, and when all is quiet each is exact.
 func TestCampaignOfOffsets(t *testing.T) {
-	for _, isolation := range []string{"read_committed", "read_uncommitted"} {
+	for i, isolation := range []string{"read_committed", "read_uncommitted"} {
+		if !long() && uint64(i) != *seed%2 {
+			continue
+		}
 		t.Run(isolation, func(t *testing.T) {
 			a, b := clusters(t)
 			a, b = on(t, a.Cluster), on(t, b.Cluster)
@@ -307,4 +310,188 @@ func TestCampaignOfOffsets(t *testing.T) {
 			c.end()
 		})
 	}
+}
+
+// The target's only broker dies with mirror, or without it, and comes back.
+func TestCampaignOfOffsetsAndABroker(t *testing.T) {
+	if !long() {
+		t.Skip("takes minutes; TANDEM_LONG=1 runs it")
+	}
+	a, _ := clusters(t)
+	b := on(t, realkafka.Start(t, realkafka.Options{Config: brokerConfig}))
+	const alias = "campbroker"
+	c := newExactCampaign(t, a, b, alias, "read_committed", kindsOf(alias))
+	c.run(func(m *mirrorProcess) *mirrorProcess {
+		b.Kill(0)
+		if c.random.IntN(2) == 0 {
+			m.Kill()
+			c.look(m)
+			m = startMirror(t, c.properties)
+		}
+		c.load.grows(c.random.Int64N(2000))
+		if err := b.Restart(0); err != nil {
+			t.Fatal(err)
+		}
+		c.load.grows(3000)
+		return m
+	})
+	c.end()
+}
+
+// burden has every kind of topic written for a while.
+func (c *exactCampaign) burden(m *mirrorProcess, records int64) map[stream.Partition]*rightPlaces {
+	c.t.Helper()
+	c.load.begin()
+	c.load.grows(records)
+	c.load.end()
+	return c.mirrored(m)
+}
+
+// forget has nothing wanted any more of the groups at a topic until they move.
+func (c *exactCampaign) forget(topic string) {
+	maps.DeleteFunc(c.committed, func(of commitmentOf, _ int64) bool { return of.partition.Topic == topic })
+}
+
+func (c *exactCampaign) checkpointsEnd() int64 {
+	c.t.Helper()
+	ends, err := c.b.ends(c.alias + ".checkpoints.internal")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ends[0]
+}
+
+// A remote topic is deleted, and later the source topic: what groups get afterwards rests on what is there.
+func TestOffsetsWhenTopicsAreMadeAnew(t *testing.T) {
+	for i, running := range []bool{true, false} {
+		if !long() && uint64(i) != *seed%2 {
+			continue
+		}
+		t.Run(fmt.Sprintf("mirror runs %v", running), func(t *testing.T) {
+			a, b := clusters(t)
+			a, b = on(t, a.Cluster), on(t, b.Cluster)
+			alias := fmt.Sprintf("campanew%v", running)
+			plain, ones := alias+"-plain", alias+"-ones"
+			c := newExactCampaign(t, a, b, alias, "read_committed", slices.DeleteFunc(kindsOf(alias), func(k kind) bool { return k.topic != plain && k.topic != ones }))
+			m := startMirror(t, c.properties)
+			right := c.burden(m, 3000)
+			c.commit(60)
+			c.judge(m, right)
+
+			stop := func() {
+				if !running {
+					m.stop()
+				}
+			}
+			start := func() {
+				if !running {
+					m = startMirror(t, c.properties)
+				}
+			}
+			stop()
+			b.delete(alias + "." + ones)
+			start()
+			m.until("the new remote topic", b.holds(alias+"."+ones, 0))
+			c.burden(m, 1500)
+			m.until("its records", b.reaches(alias+"."+ones, 1))
+			c.since[ones] = c.checkpointsEnd()
+			c.forget(ones) // where an exact place was found a group is looked at again after ten minutes, or when it moves
+			right = c.burden(m, 1500)
+			c.commit(60)
+			c.judge(m, right)
+			m.Kill()
+			m = startMirror(t, c.properties)
+			c.commit(60)
+			c.judge(m, right)
+
+			stop()
+			for _, k := range c.load.kinds {
+				a.delete(k.topic)
+				eventually(t, "the topic to go", func() error {
+					if _, err := a.describe(k.topic); err == nil {
+						return fmt.Errorf("still there")
+					}
+					return nil
+				})
+				a.create(k.topic, k.partitions, 1, k.configs)
+				c.forget(k.topic) // the broker does too
+			}
+			start()
+			right = c.burden(m, 3000)
+			for p, r := range right {
+				if r.again == 0 {
+					t.Errorf("%s has nothing of a new topic", p)
+				}
+			}
+			c.commit(60)
+			c.judge(m, right)
+			m.Kill()
+			m = startMirror(t, c.properties)
+			right = c.burden(m, 1000)
+			c.commit(60)
+			c.judge(m, right)
+			m.stop()
+			c.look(m)
+		})
+	}
+}
+
+// A person has mirror copy some of it again.
+func TestOffsetsWhenCopiedAgain(t *testing.T) {
+	a, b := clusters(t)
+	const alias = "campagain"
+	plain, ones := alias+"-plain", alias+"-ones"
+	c := newExactCampaign(t, a, b, alias, "read_committed", slices.DeleteFunc(kindsOf(alias), func(k kind) bool { return k.topic != plain && k.topic != ones }))
+	m := startMirror(t, c.properties)
+	right := c.burden(m, 3000)
+	c.commit(60)
+	c.judge(m, right)
+	for n := range 3 {
+		if n == 1 {
+			m.Kill()
+		} else {
+			m.stop()
+		}
+		for _, place := range []string{plain + "/0", plain + "/1", ones + "/0"} {
+			result := runMirror(t, "position", propertiesFile(t, c.properties), alias+"->"+alias+"B", place, fmt.Sprint(c.random.IntN(300)))
+			if result.status != 0 {
+				t.Fatalf("position: %s", result.stderr)
+			}
+		}
+		m = startMirror(t, c.properties)
+		right = c.burden(m, 1000)
+		c.commit(60)
+		c.judge(m, right)
+	}
+	m.stop()
+	c.look(m)
+}
+
+// MM2 has copied, and was killed; groups lag far behind where mirror took over.
+func TestOffsetsOfMM2sTime(t *testing.T) {
+	if !long() {
+		t.Skip("takes minutes; TANDEM_LONG=1 runs it")
+	}
+	a, b := clusters(t)
+	const alias = "campmm2"
+	c := newExactCampaign(t, a, b, alias, "read_committed", kindsOf(alias))
+	mm2 := startMM2(t, c.properties)
+	c.load.begin()
+	eventually(t, "MM2's records", b.reaches(alias+"."+alias+"-plain", 100))
+	c.load.grows(30_000)
+	if *seed%2 == 0 {
+		mm2.Kill()
+	} else {
+		_ = mm2.Stop(time.Minute)
+	}
+	c.load.end()
+	since := int64(0)
+	if ends, err := b.ends(alias + ".checkpoints.internal"); err == nil {
+		since = ends[0]
+	}
+	for _, k := range c.load.kinds {
+		c.since[k.topic] = since // MM2's own are MM2's
+	}
+	c.run()
+	c.end()
 }

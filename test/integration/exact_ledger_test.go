@@ -94,10 +94,13 @@ func (l *sourceLedger) places(b side, source, remote string) map[stream.Partitio
 	return found
 }
 
-// load writes to topics of several kinds at once, until it is told to end, and notes all in a ledger.
+// load writes to topics of several kinds at once, from begin to end, and notes all in a ledger.
 type load struct {
 	side   side
+	kinds  []kind
 	ledger *sourceLedger
+	random []*rand.Rand // of each kind
+	bursts []int        // of each kind, so far
 	stop   chan struct{}
 	done   sync.WaitGroup
 
@@ -158,59 +161,73 @@ func kindsOf(alias string) []kind {
 	}
 }
 
-// startLoad makes the topics and begins to write.
-func startLoad(a, b side, alias string, kinds []kind, seed uint64) *load {
+// newLoad makes the topics.
+func newLoad(a, b side, alias string, kinds []kind, seed uint64) *load {
 	a.t.Helper()
-	l := &load{side: a, ledger: newSourceLedger(), stop: make(chan struct{}), sums: map[string]int64{}}
+	l := &load{side: a, kinds: kinds, ledger: newSourceLedger(), bursts: make([]int, len(kinds)), sums: map[string]int64{}}
 	for i, k := range kinds {
 		a.create(k.topic, k.partitions, 1, k.configs)
 		if k.remote != nil {
 			b.create(alias+"."+k.topic, k.partitions, 1, k.remote)
 		}
-		opts := append([]kgo.Opt{kgo.DefaultProduceTopic(k.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100 * time.Millisecond)}, k.opts...)
-		if k.abort != nil {
-			opts = append(opts, kgo.TransactionalID(k.topic))
-		}
-		client := a.newClient(opts...)
-		l.done.Go(func() { l.write(client, k, rand.New(rand.NewPCG(seed, uint64(i)))) })
+		l.random = append(l.random, rand.New(rand.NewPCG(seed, uint64(i))))
 	}
 	return l
 }
 
-func (l *load) write(client *kgo.Client, k kind, random *rand.Rand) {
-	tick := time.NewTicker(k.pace)
-	defer tick.Stop()
-	ctx := l.side.t.Context()
-	for n := 1; ; n++ {
-		select {
-		case <-l.stop:
-			return
-		case <-tick.C:
-		}
-		var err error
+func (l *load) begin() {
+	l.side.t.Helper()
+	l.stop = make(chan struct{})
+	for i, k := range l.kinds {
+		opts := append([]kgo.Opt{kgo.DefaultProduceTopic(k.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100 * time.Millisecond)}, k.opts...)
 		if k.abort != nil {
-			err = client.BeginTransaction()
+			opts = append(opts, kgo.TransactionalID(k.topic))
 		}
-		list := k.burst(n, random)
-		if err == nil {
-			err = client.ProduceSync(ctx, list...).FirstErr()
-		}
-		if err == nil && k.abort != nil {
-			commit := kgo.TryCommit
-			if k.abort(n) {
-				commit = kgo.TryAbort
+		client := l.side.newClient(opts...)
+		l.done.Go(func() {
+			tick := time.NewTicker(k.pace)
+			defer tick.Stop()
+			for l.burst(client, k, i) {
+				select {
+				case <-l.stop:
+					return
+				case <-tick.C:
+				}
 			}
-			err = client.EndTransaction(ctx, commit)
+		})
+	}
+}
+
+// burst writes a burst, or the transaction that is one.
+func (l *load) burst(client *kgo.Client, k kind, i int) bool {
+	ctx := l.side.t.Context()
+	l.bursts[i]++
+	n := l.bursts[i]
+	var err error
+	if k.abort != nil {
+		err = client.BeginTransaction()
+	}
+	list := k.burst(n, l.random[i])
+	if err == nil {
+		err = client.ProduceSync(ctx, list...).FirstErr()
+	}
+	if err == nil && k.abort != nil {
+		commit := kgo.TryCommit
+		if k.abort(n) {
+			commit = kgo.TryAbort
 		}
-		l.mu.Lock()
-		l.sums[k.topic] += int64(len(list))
-		l.err = err
-		l.mu.Unlock()
-		if err != nil {
-			return
-		}
+		err = client.EndTransaction(ctx, commit)
+	}
+	if err == nil {
 		l.ledger.note(list)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sums[k.topic] += int64(len(list))
+	if err != nil {
+		l.err = err
+	}
+	return err == nil
 }
 
 func (l *load) total() (n int64) {
