@@ -29,10 +29,12 @@ func moreRecent(last mark, known bool, up stream.Upstream, down stream.Downstrea
 	return !known || up < last.up || down > last.down
 }
 
-// skips says that the last checkpoint would have the group miss records: its place is beyond the exact one of an offset that is
-// not before it. Then the target was truncated, or its topic made anew. MM2 lets such a checkpoint stand.
+// skips says that the last checkpoint would have the group miss records: its place is beyond the one of an offset that is not
+// before it, which is exact, or the first that there is. Then the target was truncated, or its topic made anew. MM2 lets such a
+// checkpoint stand.
 func skips(last mark, known bool, up stream.Upstream, now stream.Translated) bool {
-	return known && now.Class == stream.Exact && up >= last.up && now.Offset < last.down
+	certain := now.Class == stream.Exact || now.Class == stream.Clamped && now.Again == 0
+	return known && certain && up >= last.up && now.Offset < last.down
 }
 
 // written is the mark after a checkpoint has been written.

@@ -61,7 +61,8 @@ func TestWhichCheckpointsSkip(t *testing.T) {
 		{"it is right", 100, stream.Translated{Offset: 90}, false},
 		{"the topic was made anew", 100, stream.Translated{Offset: 3}, true},
 		{"and the group went on", 120, stream.Translated{Offset: 23}, true},
-		{"less is known of the place than before", 120, stream.Translated{Offset: 23, Class: stream.Clamped}, false},
+		{"less is known of the place than before", 120, stream.Translated{Offset: 23, Class: stream.Clamped, Again: 9}, false},
+		{"nothing before was copied", 120, stream.Translated{Offset: 0, Class: stream.Clamped}, true},
 		{"the mirror does not have it yet", 120, stream.Translated{Offset: 23, Class: stream.Ahead}, false},
 		{"no place is known", 120, stream.Translated{Offset: -1, Class: stream.Unknown}, false},
 	} {

@@ -260,7 +260,7 @@ func (s *scene) translate(_ context.Context, p stream.Partition, up stream.Upstr
 	case int64(up) > end:
 		return remote, stream.Translated{Offset: stream.Downstream(end / 10), Class: stream.Ahead}, nil
 	case s.clamped[p]:
-		return remote, stream.Translated{Offset: stream.Downstream(up/10) / 2, Class: stream.Clamped}, nil
+		return remote, stream.Translated{Offset: stream.Downstream(up/10) / 2, Class: stream.Clamped, Again: 1}, nil
 	}
 	return remote, stream.Translated{Offset: stream.Downstream(up / 10)}, nil
 }

@@ -29,7 +29,7 @@ type Keeper struct {
 	listed  time.Time
 	synced  time.Time
 	away    map[string]bool // groups that a failover has moved, as of the last pass of group sync
-	checked time.Time // when group sync last looked at what it has dealt with before
+	checked time.Time       // when group sync last looked at what it has dealt with before
 	topics  map[string]bool
 	marks   map[string]map[stream.Partition]mark
 	stored  map[string]map[stream.Partition]stream.Committed // the offsets of groups in mm2-tandem.A.internal

@@ -63,7 +63,7 @@ func (s *sim) find(_ context.Context, p stream.Partition, up stream.Upstream) (s
 	case n == 0:
 		return remote, stream.Translated{Offset: -1, Class: stream.Unknown}, nil
 	case n == 1:
-		return remote, stream.Translated{Offset: stream.Downstream(s.rng.Int64N(int64(place) + 1)), Class: stream.Clamped}, nil
+		return remote, stream.Translated{Offset: stream.Downstream(s.rng.Int64N(int64(place) + 1)), Class: stream.Clamped, Again: 1}, nil
 	case int(up) > s.ends[p.Number]:
 		return remote, stream.Translated{Offset: place, Class: stream.Ahead}, nil
 	}
