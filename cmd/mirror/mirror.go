@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -40,7 +41,6 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 		names[i] = f.Flow.String()
 	}
 	log.Info("mirror starts", zap.String("version", currentVersion().Version), zap.String("file", path), zap.Strings("flows", names))
-	boundHeap(conf.MemoryBytes)
 	err = runFlows(ctx, conf, reporter(log), nil)
 	if err == nil {
 		log.Info("mirror stopped")
@@ -59,6 +59,10 @@ func runFlows(ctx context.Context, conf *config.Config, report stream.Report, ac
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		boundHeap(ctx, conf, b)
+		return nil
+	})
 	if server != nil {
 		group.Go(func() error { return server.Run(ctx) })
 	}
@@ -78,11 +82,25 @@ func runFlows(ctx context.Context, conf *config.Config, report stream.Report, ac
 // heapRoom is what the process needs beside the records on their way: connections, request buffers, metadata.
 const heapRoom = 24 << 20
 
-// boundHeap tells the garbage collector to work harder rather than let the heap grow far beyond the budget. A limit that the
-// user has set in GOMEMLIMIT stays.
-func boundHeap(budget int64) {
+const (
+	positionRoom   = 512 // bytes for one position of a group
+	boundHeapEvery = 10 * time.Second
+)
+
+// boundHeap tells the garbage collector to work harder rather than let the heap grow far beyond what the settings allow and the
+// groups need. A limit that the user has set in GOMEMLIMIT stays.
+func boundHeap(ctx context.Context, conf *config.Config, b *board) {
 	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
 		return
 	}
-	debug.SetMemoryLimit(budget + heapRoom)
+	tick := time.NewTicker(boundHeapEvery)
+	defer tick.Stop()
+	for {
+		debug.SetMemoryLimit(conf.MemoryBytes + conf.OffsetMapBytes + heapRoom + positionRoom*b.positions())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

@@ -61,6 +61,17 @@ func (b *board) keeper(f stream.Flow) *checkpoint.Keeper {
 	return b.keepers[f]
 }
 
+// positions is how many positions of groups the process keeps in memory.
+func (b *board) positions() (n int64) {
+	for _, f := range b.wanted {
+		if k := b.keeper(f); k != nil {
+			s := k.Standing()
+			n += int64(s.Exact + s.Clamped + s.Ahead + s.Unknown)
+		}
+	}
+	return n
+}
+
 func (b *board) pipe(f stream.Flow) *replicate.Pipe {
 	b.mu.Lock()
 	defer b.mu.Unlock()
