@@ -229,6 +229,8 @@ type memory struct {
 	notes *position.Store // of positions, in MM2's topic
 	exact *offsetsync.Map // told where partitions begin
 
+	flushMap func(context.Context) error // stores exact; nil in tests
+
 	mu        sync.Mutex                           // guards the maps
 	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
 	anchors   map[stream.Partition]position.Anchor
@@ -254,6 +256,12 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 			m.exact.Ack(stream.Ack{Source: p.Source, Remote: remote, Topic: p.Topic, Next: p.Next, NextDown: down})
 		}
 		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
+	}
+	// The map goes before the anchors: what is below an anchor that it does not reach is counted, what it has is not.
+	if m.flushMap != nil {
+		if err := m.flushMap(ctx); err != nil {
+			return err
+		}
 	}
 	return m.store.Flush(ctx)
 }

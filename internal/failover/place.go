@@ -153,7 +153,6 @@ func (s *Situation) both(ctx context.Context, group string, leg Leg, offset int6
 	if err != nil {
 		return place{}, err
 	}
-	// Checkpoints are of the flow From->To and say nothing of the records of To.
 	back := unknown("no map of the flow " + s.Rules.To + "->" + s.Rules.From + " can be read")
 	if s.Home != nil {
 		r, err := s.Home.Return(ctx, leg.From, stream.Downstream(offset))
@@ -161,6 +160,12 @@ func (s *Situation) both(ctx context.Context, group string, leg Leg, offset int6
 			return place{}, fmt.Errorf("return offset %d of %s: %w", offset, leg.From, err)
 		}
 		back = place{at: int64(r.Offset), class: r.Class, again: r.Again, reason: r.Reason}
+	}
+	if back.class == stream.Unknown && s.Home == nil {
+		return s.twoWayCheckpoint(group, leg, offset, back), nil
+	}
+	if s.readToEnd(leg, there) { // then what is not read of From's records is not on To yet
+		there.at, there.class = s.To.Ends[leg.To], stream.Exact
 	}
 	if there.class == stream.Unknown || back.class == stream.Unknown {
 		worse := there
@@ -181,6 +186,26 @@ func (s *Situation) both(ctx context.Context, group string, leg Leg, offset int6
 		found.reason = "the records of both clusters are in another order here"
 	}
 	return found, nil
+}
+
+// readToEnd says that a place is the end of the map, and that the map knows all that From held when To's end was seen. To's own
+// records may stand far behind the last of From's.
+func (s *Situation) readToEnd(leg Leg, found place) bool {
+	up, down, ok := s.Map.Covered(leg.To)
+	end, known := s.From.Ends[leg.From]
+	return ok && known && s.From.Live && int64(up) >= int64(end.End) && found.at >= int64(down) &&
+		(found.class == stream.Exact || found.class == stream.Ahead)
+}
+
+// twoWayCheckpoint is for a lost From, which alone had the map of the flow To->From. A checkpoint of a topic that goes both ways
+// is at the first record, of whichever origin, that the group might not have read.
+func (s *Situation) twoWayCheckpoint(group string, leg Leg, offset int64, otherwise place) place {
+	c, ok := s.Checkpoints[CheckpointKey{group, leg.To}]
+	if !ok || int64(c.Up) > offset {
+		return otherwise
+	}
+	return place{at: int64(c.Down), class: stream.Clamped, again: max(0, s.To.Ends[leg.To]-int64(c.Down)),
+		reason: "by the checkpoint of " + c.At.UTC().Format(time.RFC3339)}
 }
 
 // bounded keeps a place within the log on To.
