@@ -271,7 +271,7 @@ func TestBlocksAreUsedAgain(t *testing.T) {
 			t.Error("the block was not used again")
 		}
 		o.Release()
-		if n, err := o.ReadAt(make([]byte, 1), 0); n != 0 || err != io.EOF {
+		if n, err := o.ReadAt(make([]byte, 1), 0); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("read of what was given back: %d, %v", n, err)
 		}
 	}

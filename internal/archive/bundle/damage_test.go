@@ -159,12 +159,12 @@ func TestStoreTrouble(t *testing.T) {
 	slow := errors.New("503 SlowDown")
 	for after := range 2 {
 		for _, err := range []error{slow, io.EOF} {
-			var got error
+			lost := errors.Is(err, io.EOF)
 			r, got := Open(t.Context(), &broken{bytes.NewReader(object), err, after}, int64(len(object)), OpenOptions{})
 			if got == nil {
 				_, got = r.Chunk(t.Context(), 0, nil)
 			}
-			if errors.Is(got, ErrCorrupt) != (err == io.EOF) || errors.Is(got, slow) != (err == slow) {
+			if errors.Is(got, ErrCorrupt) != lost || errors.Is(got, slow) == lost {
 				t.Errorf("%v after %d reads: %v", err, after, got)
 			}
 		}
@@ -227,6 +227,17 @@ func TestRotatedKeys(t *testing.T) {
 		f, _, err := readAll(t, object, OpenOptions{Keeper: newKeeper("k2", "k1")})
 		if err != nil {
 			t.Errorf("key %s: %v", f.Header.KeyID, err)
+		}
+	}
+}
+
+// Every byte of an object belongs to something: a footer whose chunks leave a space, or overlap it, is refused.
+func TestNoSpaceBetween(t *testing.T) {
+	_, _, f := sample(t, Options{})
+	b, start, end := again(t, f)
+	for _, move := range []int64{-1, 0, 1} {
+		if _, err := parseBody(b, start, end+move, noon); (err == nil) != (move == 0) {
+			t.Errorf("the footer begins %d bytes further on: %v", move, err)
 		}
 	}
 }

@@ -57,8 +57,8 @@ type Event struct {
 
 // Body is what an event tells: one of the types of this package that have a Kind.
 type Body interface {
-	Kind() Kind
 	String() string
+	kind() Kind
 	encode(*encoder) error
 }
 
@@ -168,7 +168,7 @@ func appendEvent(b []byte, ev Event, created time.Time) ([]byte, error) {
 		v = u.Version
 	}
 	e := &encoder{b: b}
-	e.number(int64(ev.Body.Kind()))
+	e.number(int64(ev.Body.kind()))
 	e.number(v)
 	e.signed(ev.At.UnixMilli() - created.UnixMilli())
 	e.number(int64(len(inner.b)))

@@ -10,19 +10,21 @@ import (
 // Bodies of events as bytes, field by field; docs/archive-format.md has them as a table. A second version of a kind gets a
 // number of its own and is added beside the first.
 
-// Kind of each body.
-func (u Unknown) Kind() Kind      { return u.Number }
-func (TopicCreated) Kind() Kind   { return KindTopicCreated }
-func (TopicWidened) Kind() Kind   { return KindTopicWidened }
-func (TopicDeleted) Kind() Kind   { return KindTopicDeleted }
-func (TopicRecreated) Kind() Kind { return KindTopicRecreated }
-func (Truncated) Kind() Kind      { return KindTruncated }
-func (TopicConfigs) Kind() Kind   { return KindTopicConfigs }
-func (ACLs) Kind() Kind           { return KindACLs }
-func (GroupOffsets) Kind() Kind   { return KindGroupOffsets }
-func (Runs) Kind() Kind           { return KindRuns }
-func (Gap) Kind() Kind            { return KindGap }
-func (Mark) Kind() Kind           { return KindMark }
+// Kind says what it tells of.
+func (e Event) Kind() Kind { return e.Body.kind() }
+
+func (u Unknown) kind() Kind      { return u.Number }
+func (TopicCreated) kind() Kind   { return KindTopicCreated }
+func (TopicWidened) kind() Kind   { return KindTopicWidened }
+func (TopicDeleted) kind() Kind   { return KindTopicDeleted }
+func (TopicRecreated) kind() Kind { return KindTopicRecreated }
+func (Truncated) kind() Kind      { return KindTruncated }
+func (TopicConfigs) kind() Kind   { return KindTopicConfigs }
+func (ACLs) kind() Kind           { return KindACLs }
+func (GroupOffsets) kind() Kind   { return KindGroupOffsets }
+func (Runs) kind() Kind           { return KindRuns }
+func (Gap) kind() Kind            { return KindGap }
+func (Mark) kind() Kind           { return KindMark }
 
 func (u Unknown) encode(e *encoder) error {
 	e.raw(u.Raw)

@@ -193,7 +193,7 @@ func told(f Footer) (lines []string) {
 		if err := ev.Body.encode(e); err != nil {
 			panic(err)
 		}
-		lines = append(lines, fmt.Sprintf("event %d version %d at %d %x", ev.Body.Kind(), v, ev.At.UnixMilli(), e.b))
+		lines = append(lines, fmt.Sprintf("event %d version %d at %d %x", ev.Body.kind(), v, ev.At.UnixMilli(), e.b))
 	}
 	return lines
 }

@@ -80,7 +80,7 @@ func writeOpen(b *strings.Builder, open []Transaction) {
 }
 
 func (e Event) String() string {
-	return fmt.Sprintf("%s %s %s", clock(e.At), e.Body.Kind(), e.Body)
+	return fmt.Sprintf("%s %s %s", clock(e.At), e.Kind(), e.Body)
 }
 
 func (u Unknown) String() string {

@@ -108,6 +108,10 @@ func TestFootersTellWhichTransactionsWereAborted(t *testing.T) {
 				log = log[:i]
 			}
 		}
+		log = slices.DeleteFunc(slices.Clone(log), func(b logged) bool { return b.marker == 0 && rnd.IntN(5) == 0 }) // compaction
+		if len(log) == 0 {
+			continue
+		}
 		start := rnd.IntN(len(log)/2 + 1) // where the archive begins
 		var entries []Entry
 		var open []Transaction
@@ -143,9 +147,6 @@ func TestFootersTellWhichTransactionsWereAborted(t *testing.T) {
 			}
 			entries, open, i = append(entries, e), e.Open, i+n
 		}
-		if len(entries) == 0 {
-			continue
-		}
 		for _, b := range log[start:] {
 			v, _, err := batch.Next(b.bytes())
 			if err != nil {
@@ -166,7 +167,7 @@ func TestFootersTellWhichTransactionsWereAborted(t *testing.T) {
 	}
 }
 
-// continueCommitted: with read_committed the entries up to a batch's own say what it is; no later footer is needed.
+// continueCommitted: with read_committed a chunk's own entry says what its records are; no other footer is needed.
 func continueCommitted(t *testing.T, seed uint64, log []logged, entries []Entry) {
 	t.Helper()
 	for _, b := range log {
@@ -175,7 +176,7 @@ func continueCommitted(t *testing.T, seed uint64, log []logged, entries []Entry)
 			t.Fatal(err)
 		}
 		own := slices.IndexFunc(entries, func(e Entry) bool { return stream.Upstream(b.base) < e.Next })
-		if aborted, _ := visible(entries[:own+1], v); !v.Control() && aborted != b.aborted {
+		if aborted, _ := visible(entries[own:own+1], v); !v.Control() && aborted != b.aborted {
 			t.Fatalf("seed %d: batch of producer %d at %d: aborted %t by its own entry", seed, b.producer, b.base, aborted)
 		}
 	}

@@ -125,12 +125,13 @@ func (w *Writer) store(e *Entry, compressed int64, batches [][]byte) error {
 		joined, packed := borrow(), borrow()
 		defer giveBack(joined)
 		defer giveBack(packed)
-		ok, err := false, error(nil)
-		if *packed, ok, err = compress(*packed, join(joined, batches)); err != nil {
+		out, small, err := compress(*packed, join(joined, batches))
+		if err != nil {
 			return err
 		}
-		if ok {
-			batches, e.Compression = [][]byte{*packed}, Zstd
+		*packed = out
+		if small {
+			batches, e.Compression = [][]byte{out}, Zstd
 		}
 	}
 	if w.seal != nil {
@@ -164,7 +165,7 @@ func join(scratch *[]byte, batches [][]byte) []byte {
 
 // Event adds what happened at a time, by the archive's clock.
 func (w *Writer) Event(at time.Time, b Body) error {
-	fail := func(err error) error { return fmt.Errorf("add event %s: %w", b.Kind(), err) }
+	fail := func(err error) error { return fmt.Errorf("add event %s: %w", b.kind(), err) }
 	if w.object == nil {
 		return fail(errFinished)
 	}
