@@ -241,3 +241,18 @@ func TestNoSpaceBetween(t *testing.T) {
 		}
 	}
 }
+
+// The CRC is of what came out of decryption and decompression: it would find a fault in those.
+func TestCRCOfTheBatches(t *testing.T) {
+	for name, o := range forms() {
+		object, _, _ := sample(t, o)
+		r, err := Open(t.Context(), bytes.NewReader(object), int64(len(object)), opened(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.footer.Chunks[0].CRC++
+		if _, err := r.Chunk(t.Context(), 0, nil); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "CRC of the batches") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (o *Object) WriteTo(w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// Release gives the memory back. Nobody may read the object any more, nor what ReadAt was not asked to copy.
+// Release gives the memory back. Nobody may be reading the object any more.
 func (o *Object) Release() {
 	o.pool.put(o.blocks)
 	o.blocks, o.size = nil, 0

@@ -19,7 +19,7 @@ import (
 	"tandem/internal/stream"
 )
 
-// A second reader, written from docs/archive-format.md with nothing of the package but its constants of Kafka: it takes all of
+// A second reader, written from docs/archive-format.md with nothing of the package but Name: it takes all of
 // an object apart from its first byte on, and panics where something does not fit.
 type dumb struct{ b []byte }
 

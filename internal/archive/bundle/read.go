@@ -35,7 +35,8 @@ type Reader struct {
 }
 
 // Open reads the end of an object of so many bytes, with one ranged read where the footer is small, and another one where it
-// is not. The error wraps ErrCorrupt, ErrNewer, ErrName or ErrKey, or is what the store said.
+// is not. The error wraps ErrCorrupt, ErrNewer, ErrName or ErrKey, or is what the store said. With ErrKey the stored footer and
+// the name have been found right.
 func Open(ctx context.Context, src io.ReaderAt, size int64, o OpenOptions) (*Reader, error) {
 	r := &Reader{src: src, name: o.Name}
 	if r.name == "" {
