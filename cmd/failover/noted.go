@@ -35,7 +35,11 @@ type segments struct {
 }
 
 func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) {
-	return s.admin.ReadAt(ctx, s.topic, 0, at)
+	r, err := s.admin.ReadAt(ctx, s.topic, 0, at)
+	if errors.Is(err, kafka.ErrNoRecord) || errors.Is(err, kafka.ErrUnknownTopic) {
+		err = fmt.Errorf("%w: %w", offsetsync.ErrGone, err)
+	}
+	return r, err
 }
 
 // readNoted reads the topic of a flow on its target; of the plan whole, with what its groups had before. Where there is no topic,

@@ -51,7 +51,11 @@ type storedSegments struct {
 }
 
 func (s storedSegments) Segment(ctx context.Context, at int64) (stream.Record, error) {
-	return s.admin.ReadAt(ctx, s.topic, 0, at)
+	r, err := s.admin.ReadAt(ctx, s.topic, 0, at)
+	if errors.Is(err, kafka.ErrNoRecord) || errors.Is(err, kafka.ErrUnknownTopic) {
+		err = fmt.Errorf("%w: %w", offsetsync.ErrGone, err)
+	}
+	return r, err
 }
 
 // take loads a record of Tandem's topic. What is damaged counts as not there: its place is counted anew.

@@ -112,13 +112,13 @@ func (k *Keeper) take(ctx context.Context, f *findings, name string, offsets map
 	k.snapshot(f, name, offsets, at)
 }
 
-// place translates one offset; counts says whether the partition does. An exact place does not change while the offset
+// place translates one offset; counts says whether the partition does. An exact place rarely changes while the offset
 // stays, so it is not looked up each time: where a group lags far behind that would fetch the map from the target again.
 func (k *Keeper) place(
 	ctx context.Context, was position, p stream.Partition, c stream.Committed, at time.Time,
 ) (now position, counts bool, err error) {
 	now = position{remote: was.remote, up: stream.Upstream(c.Offset), got: was.got, metadata: c.Metadata, looked: was.looked}
-	if !was.looked.IsZero() && was.up == now.up && was.got.Class == stream.Exact && at.Sub(was.looked) < recheck {
+	if !was.looked.IsZero() && was.up == now.up && was.got.Class == stream.Exact && at.Sub(was.looked) < relook {
 		return now, true, nil
 	}
 	now.looked = at

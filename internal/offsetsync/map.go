@@ -8,7 +8,8 @@ import (
 	"tandem/internal/stream"
 )
 
-// Segments reads a segment's record again, by the offset that Load or Stored told. A record that is no longer there is an error.
+// Segments reads a segment's record again, by the offset that Load or Stored told. A record that is no longer there is
+// ErrGone.
 type Segments interface {
 	Segment(ctx context.Context, at int64) (stream.Record, error)
 }

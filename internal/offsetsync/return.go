@@ -2,6 +2,7 @@ package offsetsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tandem/internal/stream"
@@ -11,6 +12,9 @@ import (
 // not known, the offset that it gives is not beyond it.
 func (m *Map) Return(ctx context.Context, remote stream.Partition, down stream.Downstream) (r stream.Returned, err error) {
 	err = m.look(ctx, remote, func(p *partition, v *view) { r = p.back(v, down) })
+	if gone := (lostSegment{}); errors.As(err, &gone) {
+		return stream.Returned{Offset: gone.up, Class: stream.Clamped, Again: gone.records, Reason: segmentLost}, nil
+	}
 	if err != nil {
 		return stream.Returned{}, fmt.Errorf("return %d of %s: %w", down, remote, err)
 	}

@@ -2,6 +2,7 @@ package offsetsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -45,8 +46,10 @@ func (m *Map) look(ctx context.Context, remote stream.Partition, f func(p *parti
 		f(m.partitions[remote], v)
 		var at int64
 		var down stream.Downstream
+		var gone lostSegment
 		if v.missing != nil {
 			at, down = v.missing.at, v.missing.down
+			gone = lostSegment{up: v.missing.up, down: down, records: int64(v.missing.endDown - down)}
 		}
 		m.mu.Unlock()
 		if v.missing == nil {
@@ -54,7 +57,14 @@ func (m *Map) look(ctx context.Context, remote stream.Partition, f func(p *parti
 		}
 		ops, err := m.segment(ctx, remote, at, down)
 		if err != nil {
-			return fmt.Errorf("read map segment of %s at %d: %w", remote, at, err)
+			err = fmt.Errorf("read map segment of %s at %d: %w", remote, at, err)
+		}
+		if errors.Is(err, ErrGone) || errors.Is(err, errDamaged) {
+			gone.error = err
+			return gone
+		}
+		if err != nil {
+			return err
 		}
 		if v.read == nil {
 			v.read = map[int64][]byte{}
@@ -69,6 +79,21 @@ func (m *Map) look(ctx context.Context, remote stream.Partition, f func(p *parti
 		m.mu.Unlock()
 	}
 }
+
+// ErrGone is for Segments to return where the record is no longer there, as when the topic was deleted.
+var ErrGone = errors.New("the segment is gone")
+
+// lostSegment says that what is asked for lies in a segment that cannot be had any more. Its beginning is known.
+type lostSegment struct {
+	error
+	up      stream.Upstream
+	down    stream.Downstream
+	records int64
+}
+
+func (l lostSegment) Unwrap() error { return l.error }
+
+const segmentLost = "the part of the offset map that tells is gone; it is counted anew at the next start of mirror"
 
 // segment reads the steps of a segment from the topic.
 func (m *Map) segment(ctx context.Context, remote stream.Partition, at int64, down stream.Downstream) ([]byte, error) {
@@ -90,6 +115,9 @@ func (m *Map) segment(ctx context.Context, remote stream.Partition, at int64, do
 // known, the offset that it gives is not beyond it.
 func (m *Map) Translate(ctx context.Context, remote stream.Partition, up stream.Upstream) (t stream.Translated, err error) {
 	err = m.look(ctx, remote, func(p *partition, v *view) { t = p.translate(v, up) })
+	if gone := (lostSegment{}); errors.As(err, &gone) {
+		return clamped(gone.down, gone.records, segmentLost), nil
+	}
 	if err != nil {
 		return stream.Translated{}, fmt.Errorf("translate %d of %s: %w", up, remote, err)
 	}
