@@ -13,7 +13,7 @@ import (
 const (
 	firstRound = time.Second     // after the start: by then a new flow has something mirrored
 	relist     = 5 * time.Second // groups are listed so often, or before each round where rounds are rarer
-	relook     = time.Minute // until an exact place is looked up again: the remote topic may have been made anew
+	relook     = time.Minute     // until an exact place is looked up again: the remote topic may have been made anew
 	recheck    = 10 * time.Minute
 	mostErrors = 10  // offsets that cannot be looked up, before a round is given up
 	batchSize  = 250 // groups whose offsets are asked for at a time
