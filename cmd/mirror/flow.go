@@ -326,9 +326,12 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 
 // acked notes what the target has appended. An ack without bytes only tells a place.
 func (r *replication) acked(a stream.Ack) {
-	more := r.memory.set(a.Remote, position.Anchor{
-		Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
-	})
+	more := false
+	if a.NextDown >= 0 || !r.conf.TwoWay { // where others write as well, the records behind an older anchor are found, behind none they are not
+		more = r.memory.set(a.Remote, position.Anchor{
+			Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
+		})
+	}
 	r.offsets.exact.Ack(a)
 	if a.Bytes == 0 && !more { // else a killed process had sent records that are certain by now
 		return

@@ -36,6 +36,7 @@ type comparison struct {
 	extra   int64           // records of the target that the source does not have there
 	partial bool            // offsets are missing in the target: some that were copied may count as not copied
 	foreign *writer         // the first batch that is not ours
+	behind  Base            // the place behind the range, where others write as well
 }
 
 // compare goes through both in order: each source record is looked for in what is left of the target's range. The first
@@ -122,6 +123,9 @@ func (r *Resumption) compare(ctx context.Context, a Assignment, at Start, down, 
 	}
 	if n := target.ours; n != nil && n.reach < int64(end) && first <= int64(down) {
 		return c, notYet(a.Remote, readable, int64(end))
+	}
+	if target.ours != nil {
+		c.behind = target.ours.place()
 	}
 	c.partial = c.partial || stands < int64(end)
 	c.next = stream.Upstream(expected)

@@ -132,6 +132,10 @@ func (r *Resumption) counted(ctx context.Context, q Question, at Start, lower st
 		return r.beyond(ctx, q, at, lower, ahead, end)
 	case q.Holes && at.Skip > 0:
 		return r.passed(ctx, q, at, down, expected)
+	case r.SharedRemote && at.Skip > 0:
+		var err error
+		at.Behind, err = r.behindOurs(ctx, q.Assignment, at)
+		return at, false, err
 	}
 	return at, at.Skip == 0 && ahead, nil
 }
@@ -143,6 +147,9 @@ func (r *Resumption) passed(ctx context.Context, q Question, at Start, down, end
 		return at, false, err
 	}
 	r.tellPartial(q, c)
+	if r.SharedRemote { // end is a number there; without a place, the older note stays
+		return Start{Next: c.next, Sequence: at.Sequence, Down: c.behind}, c.behind.known(), nil
+	}
 	return Start{Next: c.next, Sequence: at.Sequence, Down: BaseOf(end)}, true, nil
 }
 

@@ -103,6 +103,9 @@ func (p *Pipe) landed(part *partition, s *sent) {
 	expected := part.down
 	if s.base < 0 { // the broker no longer knows where it stands
 		part.down = expected.after(int64(s.records))
+		if p.shared {
+			part.down = Base{}
+		}
 		return
 	}
 	part.down = BaseOf(s.base).after(int64(s.records))

@@ -264,6 +264,9 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 			lost = c.next
 			earliest = c.next
 		}
+		if r.SharedRemote {
+			behind = c.behind
+		}
 		at = Start{Next: at.Next, Sequence: at.Sequence, Down: behind}
 	}
 	if lost < earliest && (r.HaltAtGap || r.Reset == ResetNone) {

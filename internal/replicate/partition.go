@@ -21,7 +21,8 @@ type Start struct {
 	Skip     int64           // so many records from Next on are on the target already
 	Sequence int32           // the producer sequence of the next record to send
 	Floor    stream.Upstream // records below it are on the target whatever Skip says
-	Down     Base            // of the record at Next
+	Down     Base            // of the record at Next; where others write as well, the least that it can have
+	Behind   Base            // of the record behind Skip, where others write as well and Skip is not 0
 	Epoch    Epoch           // of the batch before Next, by which the source is known to be what it was
 }
 

@@ -120,6 +120,9 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 	}
 	part.phase = starting
 	at := Start{Next: part.tail, Skip: part.skip, Sequence: part.sequence, Floor: part.floor, Epoch: part.tailEpoch, Down: part.down.after(-part.skip)}
+	if p.shared && part.skip > 0 {
+		at.Down, at.Behind = part.began.Down, part.down
+	}
 	question, partition := p.number(part), part.Assignment // a copy: the limits in it change
 	p.background(func() {
 		start, failed := p.resume.OutOfRange(p.reading, partition, at)
@@ -205,6 +208,9 @@ func (p *Pipe) start(r resumed) {
 		part.fromEpoch, part.tailEpoch, part.ackedEpoch = s.Epoch, s.Epoch, s.Epoch
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		part.down = s.Down.after(s.Skip)
+		if p.shared && s.Skip > 0 {
+			part.down = s.Behind
+		}
 		p.settles(part)
 		p.read(part)
 	}

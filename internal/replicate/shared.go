@@ -19,11 +19,13 @@ type numbering struct {
 	base     int64 // this number; what comes before is left out
 	end      int64 // and so is what has this number or a later one
 	reach    int64 // the number behind the last batch that was seen, even if the cleaner has emptied it
+	behind   int64 // the offset behind the last record that counts
 }
 
 // numbered numbers our records from a place on: the first that was counted there gets down.
 func (r *Resumption) numbered(at Start, down, end stream.Downstream) *numbering {
-	return &numbering{producer: r.ProducerID, sequence: following(at.Sequence, -at.Skip), base: int64(down), end: int64(end), reach: int64(down)}
+	return &numbering{producer: r.ProducerID, sequence: following(at.Sequence, -at.Skip), base: int64(down), end: int64(end),
+		reach: int64(down), behind: int64(down)}
 }
 
 // shift is what to add to the offsets of a batch to get its numbers; not ok if the batch is to be left out.
@@ -36,7 +38,45 @@ func (n *numbering) shift(v batch.View) (shift int64, ok bool) {
 	}
 	shift = n.base + apart(v.BaseSequence(), n.sequence) - v.BaseOffset()
 	n.reach = max(n.reach, v.LastOffset()+shift+1)
+	if v.BaseOffset()+shift < n.end {
+		n.behind = max(n.behind, min(v.LastOffset()+1, n.end-shift))
+	}
 	return shift, true
+}
+
+// complete says that all records up to the end were seen, or what the cleaner has left of them.
+func (n *numbering) complete() bool { return n != nil && n.reach >= n.end }
+
+// place is the offset behind all that was numbered: ours below it are those before the end, and no others. It is not known
+// where the last of them was deleted.
+func (n *numbering) place() Base {
+	if !n.complete() {
+		return Base{}
+	}
+	return BaseOf(stream.Downstream(n.behind))
+}
+
+// behindOurs is the place behind at.Skip of our records. Others may have written between them, so that it lies anywhere at or
+// beyond at.Down and so many.
+func (r *Resumption) behindOurs(ctx context.Context, a Assignment, at Start) (Base, error) {
+	down := at.Down.Offset()
+	first, err := r.offset(ctx, r.Remote, a.Remote, stream.Earliest)
+	if err != nil {
+		return Base{}, err
+	}
+	readable, err := r.offset(ctx, r.Remote, a.Remote, stream.Latest)
+	if err != nil {
+		return Base{}, err
+	}
+	n := r.numbered(at, down, down+stream.Downstream(at.Skip))
+	err = eachBatch(ctx, r.ReadRemote, a.Remote, max(first, n.base), readable, false, nil, func(v batch.View) (bool, error) {
+		n.shift(v)
+		return !n.complete(), nil
+	})
+	if err == nil && !n.complete() && first <= n.base {
+		err = notYet(a.Remote, readable, readable+n.end-n.reach)
+	}
+	return n.place(), err
 }
 
 func (n *numbering) counts(number int64) bool {

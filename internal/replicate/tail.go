@@ -89,7 +89,7 @@ func (c *cursor) short() error {
 }
 
 func (c *cursor) turn(ctx context.Context) (more bool, err error) {
-	if c.at >= c.end {
+	if c.at >= c.end || c.ours.complete() {
 		return false, nil
 	}
 	fail := func(err error) (bool, error) {

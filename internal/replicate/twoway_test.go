@@ -28,6 +28,7 @@ type direction struct {
 	events   []string
 	origins  *Origins
 	loads    int
+	chart    chart
 }
 
 // lockedMemory may be used by several goroutines.
@@ -76,6 +77,7 @@ func (d *direction) run(t *testing.T, list []Assignment) (kill func()) {
 		}
 	}
 	d.acks = make(map[stream.Partition][]stream.Ack)
+	d.chart.begin(t, d, list)
 	p := New(Config{
 		Flow: flow, Producer: batch.Producer{ID: d.id}, Source: d.from, Target: d.to,
 		Session: func(int32) Session { return &nodeSession{d.from, make(map[stream.Partition]stream.Place)} },
@@ -83,7 +85,7 @@ func (d *direction) run(t *testing.T, list []Assignment) (kill func()) {
 		Resume: &Resumption{Flow: flow, ProducerID: d.id, Memory: d.memory, Source: d.from, Target: d.to, Remote: d.to, ReadSource: d.from, ReadRemote: d.to,
 			Committed: true, Reset: ResetEarliest, Origins: d.origins, SharedRemote: true, Report: d.report},
 		Budget: NewBudget(8 << 20), Codec: batch.KeepCodec, Report: d.report, Origins: d.origins, SharedRemote: true,
-		Acked: func(a stream.Ack) { d.mu.Lock(); d.acks[a.Remote] = append(d.acks[a.Remote], a); d.mu.Unlock() },
+		Acked: d.acked,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -96,6 +98,15 @@ func (d *direction) run(t *testing.T, list []Assignment) (kill func()) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func (d *direction) acked(a stream.Ack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.chart.exact.Ack(a)
+	if a.NextDown >= 0 { // else the older anchor stays
+		d.acks[a.Remote] = append(d.acks[a.Remote], a)
 	}
 }
 
@@ -155,14 +166,21 @@ func twoWay(t *testing.T, seed uint64) {
 			n := nodes[[]string{"A", "B"}[r.IntN(2)]]
 			n.write(list[r.IntN(len(list))].Source)
 			time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+			for _, d := range []*direction{there, back} {
+				d.chart.sometimes(t, d, r)
+			}
 		}
 		if r.IntN(2) == 0 {
 			killThere()
 			killThere = there.run(t, list)
+			time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
 		}
 		killThere()
 		killBack()
 		synctest.Wait()
+		for _, d := range []*direction{there, back} {
+			d.chart.check(t, d, list)
+		}
 		for _, n := range nodes {
 			if r.IntN(3) == 0 { // a day later
 				for _, l := range n.logs {
@@ -200,6 +218,7 @@ func twoWay(t *testing.T, seed uint64) {
 			}
 			d.checkAcks(t, a.Remote)
 		}
+		d.chart.check(t, d, list)
 		for _, e := range d.events {
 			if strings.Contains(e, "somebody else") || strings.Contains(e, "held") || strings.Contains(e, "come again") {
 				t.Errorf("told %q", e)
