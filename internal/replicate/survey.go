@@ -105,7 +105,7 @@ func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
 			return []stream.Run{{Up: s.gap.From, Down: s.gap.FromDown, Count: s.gap.Records()}}, err
 		}
 	}
-	if s.from >= s.to || s.gap.Records() <= 0 {
+	if (s.from >= s.to && (!s.tail || s.ours == nil)) || s.gap.Records() <= 0 {
 		return nil, nil
 	}
 	target, copied, one, err := s.targetStretches(ctx)
@@ -115,6 +115,9 @@ func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
 	most := int64(-1)
 	if s.tail {
 		most = copied
+	}
+	if s.tail && s.ours != nil && s.to < int64(s.gap.From)+copied { // a new leader may not show all at once
+		return nil, fmt.Errorf("%d records of %s were copied, and the source ends at %d", copied, s.gap.Remote, s.to)
 	}
 	source, count, err := s.stretches(ctx, s.source(), s.gap.Source, s.from, s.to, s.Committed, s.Origins, nil, most)
 	if err != nil || count == 0 {
@@ -155,7 +158,7 @@ func (s *survey) stretches(ctx context.Context, from Reader, p stream.Partition,
 		}
 		list = append(list, stretch{first, count})
 	}
-	err = eachBatch(ctx, from, p, at, end, committed, origins, func(v batch.View) (bool, error) {
+	reached, err := batchesUpTo(ctx, from, p, at, end, committed, origins, func(v batch.View) (bool, error) {
 		if keeps != nil && !keeps(v) {
 			return true, nil
 		}
@@ -172,6 +175,9 @@ func (s *survey) stretches(ctx context.Context, from Reader, p stream.Partition,
 		}
 		return most < 0 || total < most, nil
 	})
+	if err == nil && reached < end && (most < 0 || total == 0) { // what is not seen yet is not what is not there
+		err = (&cursor{partition: p, at: reached, end: end}).short()
+	}
 	return list, total, err
 }
 

@@ -28,29 +28,37 @@ type mark struct {
 
 // eachBatch hands over the batches of a range that a reader sees, until each returns false. A batch may reach beyond the range.
 func eachBatch(ctx context.Context, from Reader, p stream.Partition, at, end int64, committed bool, origins *Origins, each func(batch.View) (bool, error)) error {
+	_, err := batchesUpTo(ctx, from, p, at, end, committed, origins, each)
+	return err
+}
+
+// batchesUpTo is the same, and says how far it has come: less than the end where the log goes on only with what a reader does
+// not see yet.
+func batchesUpTo(ctx context.Context, from Reader, p stream.Partition, at, end int64, committed bool, origins *Origins,
+	each func(batch.View) (bool, error)) (reached int64, err error) {
 	for at < end {
 		f, err := from.Read(ctx, p, at, pageBytes, committed)
 		if err != nil {
-			return fmt.Errorf("read %s at %d: %w", p, at, err)
+			return at, fmt.Errorf("read %s at %d: %w", p, at, err)
 		}
 		views, next, _, err := route(ctx, f, stream.Upstream(at), Epoch{}, origins.answer())
 		if err != nil {
-			return err
+			return at, err
 		}
 		for _, v := range views {
 			if v.BaseOffset() >= end && v.Magic() == 2 {
-				return nil
+				return end, nil
 			}
 			if more, err := each(v); !more || err != nil {
-				return err
+				return end, err
 			}
 		}
 		if int64(next) <= at {
-			return nil
+			return at, nil
 		}
 		at = int64(next)
 	}
-	return nil
+	return at, nil
 }
 
 // cursor goes through the records of a partition between two offsets, as a reader sees them. It holds one page.
