@@ -19,18 +19,17 @@ import (
 
 // count fills the gaps of the maps where groups stand, as long as the clusters that records came from answer: a mirror that
 // died a moment ago had not stored the last of its map. Nothing of it is stored; the next mirror counts for itself. What
-// cannot be counted stays as it was, and its positions stay inexact; so does what others write to as well, under one name in both
-// directions: there a running mirror counts.
+// cannot be counted stays as it was, and its positions stay inexact.
 func (s *scene) count(ctx context.Context) error {
 	if !s.From.Live || s.countWait <= 0 {
 		return nil
 	}
 	limit, cancel := context.WithTimeout(ctx, s.countWait)
 	defer cancel()
-	if s.flow != nil && s.forward != nil && !s.flow.TwoWay {
+	if s.flow != nil && s.forward != nil {
 		wanted, err := s.wantForward(ctx)
 		if err == nil {
-			err = s.fill(limit, s.flow, s.forward, wanted)
+			err = s.fill(limit, s.flow, s.forward, s.back, wanted)
 		}
 		if err == nil {
 			err = s.passForward(limit)
@@ -39,10 +38,10 @@ func (s *scene) count(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.home != nil && s.back != nil && !s.home.TwoWay {
+	if s.home != nil && s.back != nil {
 		wanted, err := s.wantHome(ctx)
 		if err == nil {
-			err = s.fill(limit, s.home, s.back, wanted)
+			err = s.fill(limit, s.home, s.back, s.forward, wanted)
 		}
 		if err != nil {
 			return err
@@ -69,7 +68,10 @@ func (s *scene) wantForward(ctx context.Context) (gapFilter, error) {
 		at[l.From] = l
 		end, known := s.From.Ends[l.From]
 		up, down, ok := s.forward.offsets.Covered(l.To)
-		mirrored := max(int64(end.Acked), int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
+		mirrored := max(int64(end.Acked), int64(up))
+		if l.Way == failover.Mirrored { // else what the map does not know may be others'
+			mirrored = max(mirrored, int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
+		}
 		if s.lossCounted && ok && known && mirrored < int64(end.End) {
 			wanted[l.To] = true
 		}
@@ -128,8 +130,9 @@ func (s *scene) has(l failover.Leg) bool {
 	return ok
 }
 
-// fill counts until nothing more can be: what was found in one gap may leave narrower ones.
-func (s *scene) fill(ctx context.Context, flow *config.Flow, n *noted, wanted gapFilter) error {
+// fill counts until nothing more can be: what was found in one gap may leave narrower ones. Where others write to the same
+// partitions, as the opposite flow does, producer ids tell the records apart; without those of both flows nothing is counted.
+func (s *scene) fill(ctx context.Context, flow *config.Flow, n, opposite *noted, wanted gapFilter) error {
 	choose := func(g stream.Gap) bool { return wanted[g.Remote] }
 	open := func() (gaps int) {
 		for _, g := range n.offsets.Gaps() {
@@ -139,7 +142,7 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n *noted, wanted ga
 		}
 		return gaps
 	}
-	if open() == 0 {
+	if open() == 0 || flow.TwoWay && !toldApart(n, opposite) {
 		return nil
 	}
 	source, remote, err := wires(flow)
@@ -155,6 +158,10 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n *noted, wanted ga
 			read += bytes
 			s.line.show("counting what the map of %s lacks: %d partitions, %d MB read", flow.Flow, len(wanted), read>>20)
 		}}
+	if flow.TwoWay {
+		recounter.Ours = n.origins
+		recounter.Origins = replicate.NewOrigins(func(context.Context) ([]int64, error) { return opposite.origins, nil })
+	}
 	var failed error
 	counter := placing.Counter{Map: n.offsets, Recount: recounter.Recount, Earliest: recounter.Earliest,
 		Hopeless: func(err error) bool { return errors.Is(err, replicate.ErrAmbiguous) },

@@ -95,20 +95,31 @@ func (s *scene) liveEnds(ctx context.Context, known map[stream.Partition]stream.
 	return nil
 }
 
-// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Not where
-// others write to the same partitions: records there may be anybody's.
+// stand tells the maps where the logs of remote partitions are, so that they know of records behind their ends. Where others
+// write to the same partitions it does so only if they will be told apart.
 func (s *scene) stand() {
 	for _, l := range s.Legs {
+		here, live := s.From.Ends[l.From]
+		live = live && s.From.Live
 		switch l.Way {
 		case failover.Mirrored:
-			if end, ok := s.To.Ends[l.To]; ok && s.forward != nil {
-				s.forward.place(l.From, l.To, s.To.Starts[l.To], end, s.mm2)
+			if s.forward != nil && s.has(l) {
+				s.forward.place(l.From, l.To, s.To.Starts[l.To], s.To.Ends[l.To], s.mm2)
 			}
 		case failover.Home:
-			if end, ok := s.From.Ends[l.From]; ok && s.back != nil && s.From.Live && l.From.Topic != l.To.Topic {
-				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(end.End), nil)
+			if live && s.back != nil && l.From.Topic != l.To.Topic {
+				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(here.End), nil)
 			}
 		case failover.Both:
+			if live && s.has(l) && s.countWait > 0 && toldApart(s.forward, s.back) {
+				s.forward.place(l.From, l.To, s.To.Starts[l.To], s.To.Ends[l.To], nil)
+				s.back.place(l.To, l.From, s.From.Starts[l.From], int64(here.End), nil)
+			}
 		}
 	}
+}
+
+// toldApart says that the producer ids of both flows are known.
+func toldApart(there, back *noted) bool {
+	return there != nil && back != nil && len(there.origins) > 0 && len(back.origins) > 0
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,13 +14,14 @@ import (
 	"tandem/internal/stream"
 )
 
-// What stands behind the mirrored end of a source may be nothing that is copied: markers of transactions. A mirror that was killed
-// has not noted that it passed them.
+// What stands behind the mirrored end of a source may be nothing that is copied: markers of transactions, and what the opposite
+// flow has written under the same name. A mirror that was killed has not noted that it passed them.
 
 // stretch is what a source partition has behind the mirrored end.
 type stretch struct {
 	source, remote stream.Partition
 	from, to       int64
+	shared         bool              // the opposite flow writes to it
 	whole          bool              // all that the remote partition has is on the map, up to
 	down           stream.Downstream // there
 }
@@ -30,12 +32,15 @@ func (s *scene) passForward(ctx context.Context) error {
 	for _, l := range s.Legs {
 		end, known := s.From.Ends[l.From]
 		up, down, ok := s.forward.offsets.Covered(l.To)
-		if l.Way != failover.Mirrored || !known || !ok || !s.has(l) {
+		shared := l.Way == failover.Both
+		if l.Way == failover.Home || !known || !ok || !s.has(l) || shared && !toldApart(s.forward, s.back) {
 			continue
 		}
-		x := stretch{source: l.From, remote: l.To, from: int64(up), to: int64(end.End), down: down, whole: int64(down) == s.To.Ends[l.To]}
+		x := stretch{source: l.From, remote: l.To, from: int64(up), to: int64(end.End), down: down, shared: shared, whole: int64(down) == s.To.Ends[l.To]}
 		switch {
 		case x.whole: // the first record that is found is not on the target
+		case shared: // whose the others are is not known
+			continue
 		default: // each record on the target that the map does not know has at least an offset of its own
 			x.from = max(int64(end.Acked), int64(up)+max(0, s.To.Ends[l.To]-int64(down)))
 		}
@@ -43,7 +48,7 @@ func (s *scene) passForward(ctx context.Context) error {
 			list = append(list, x)
 		}
 	}
-	passed, err := pass(ctx, list, s.flow, s.fromAdmin, s.forward)
+	passed, err := s.pass(ctx, list)
 	for i, x := range list {
 		end := s.From.Ends[x.source]
 		end.Acked = max(end.Acked, stream.Upstream(passed[i]))
@@ -54,20 +59,33 @@ func (s *scene) passForward(ctx context.Context) error {
 
 // pass finds where the next record to be copied stands, or how far is read if there is none, and tells the map. What cannot be
 // read is not passed.
-func pass(ctx context.Context, list []stretch, flow *config.Flow, source *kafka.Admin, n *noted) ([]int64, error) {
+func (s *scene) pass(ctx context.Context, list []stretch) ([]int64, error) {
 	passed := make([]int64, len(list))
+	var own *ownRecords
+	if slices.ContainsFunc(list, func(x stretch) bool { return x.shared }) {
+		var err error
+		if own, err = openOwn(s.flow, s.back); err != nil {
+			return nil, err
+		}
+		defer own.wire.Close()
+	}
 	var readers errgroup.Group
 	readers.SetLimit(16)
 	for i, x := range list {
-		readers.Go(func() error {
-			next, err := source.ReadFrom(ctx, x.source.Topic, x.source.Number, x.from, flow.IsolationLevel == "read_committed",
-				func(stream.Record) error { return errEnough })
+		readers.Go(func() (err error) {
+			var next int64
+			if x.shared {
+				next, err = own.each(ctx, x.source, x.from, x.to, func(batch.View) bool { return false })
+			} else {
+				next, err = s.fromAdmin.ReadFrom(ctx, x.source.Topic, x.source.Number, x.from, s.flow.IsolationLevel == "read_committed",
+					func(stream.Record) error { return errEnough })
+			}
 			if err != nil || next <= x.from { // next is before a transaction that is still open
 				return nil //nolint:nilerr // then the stretch counts as not copied
 			}
 			passed[i] = next
 			if x.whole {
-				n.offsets.Ack(stream.Ack{Source: x.source, Remote: x.remote, Next: stream.Upstream(next), NextDown: x.down})
+				s.forward.offsets.Ack(stream.Ack{Source: x.source, Remote: x.remote, Next: stream.Upstream(next), NextDown: x.down})
 			}
 			return nil
 		})
