@@ -117,14 +117,12 @@ func Classify(err error) Kind {
 
 // classifyAnswer reads what a store answered: its error code where it has one, the status otherwise.
 func classifyAnswer(err error) (Kind, bool) {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if kind, ok := codes[api.ErrorCode()]; ok {
 			return kind, true
 		}
 	}
-	var azure *azcore.ResponseError
-	if errors.As(err, &azure) {
+	if azure, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		if kind, ok := codes[azure.ErrorCode]; ok {
 			return kind, true
 		}
@@ -133,8 +131,7 @@ func classifyAnswer(err error) (Kind, bool) {
 	if errors.Is(err, storage.ErrBucketNotExist) {
 		return Settings, true
 	}
-	var google *googleapi.Error
-	if errors.As(err, &google) {
+	if google, ok := errors.AsType[*googleapi.Error](err); ok {
 		for _, item := range google.Errors {
 			if kind, ok := codes[item.Reason]; ok {
 				return kind, true

@@ -71,7 +71,7 @@ func (f *folder) create(ctx context.Context, name string, body Body, _ [sha256.S
 	f.sweep.Do(f.removeStale)
 	temp, err := f.write(ctx, body, moved)
 	if temp != "" {
-		defer os.Remove(temp)
+		defer func() { _ = os.Remove(temp) }() // what stays is swept up a day later
 	}
 	if err != nil {
 		return err
@@ -202,12 +202,15 @@ func (f *folder) remove(_ context.Context, name string) error {
 	if err := f.syncDirs(filepath.Dir(path)); err != nil {
 		return err
 	}
-	for dir := filepath.Dir(path); len(dir) > len(filepath.Clean(f.root)); dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			break // not empty
-		}
-	}
+	f.removeEmpty(filepath.Dir(path))
 	return nil
+}
+
+// removeEmpty ends at the first directory that cannot be removed, since something is in it.
+func (f *folder) removeEmpty(dir string) {
+	for len(dir) > len(filepath.Clean(f.root)) && os.Remove(dir) == nil {
+		dir = filepath.Dir(dir)
+	}
 }
 
 func (f *folder) digest(context.Context, string) (sum [sha256.Size]byte, ok bool, err error) {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -42,7 +42,7 @@ func (s *Server) NewProxy(t testing.TB) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{}
-	quiet := log.New(io.Discard, "", 0) // what was spoiled on purpose needs no line
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // what was spoiled on purpose needs no line
 	forward := &httputil.ReverseProxy{
 		ErrorLog: quiet,
 		// The Host header stays the client's: it is part of the signature.
