@@ -159,7 +159,7 @@ func plan(ctx context.Context, stdout, stderr io.Writer, file string, w way, o p
 		err = next(stdout, made, w, o.out)
 	}
 	if err == nil && made.Blocked() {
-		return refused{fmt.Errorf("the plan is blocked, for %d reasons; they are in it", len(made.Blockers))}
+		return refused{errors.New("the plan is blocked; it says by what")}
 	}
 	return err
 }

@@ -230,6 +230,7 @@ type memory struct {
 	exact *offsetsync.Map // told where partitions begin
 
 	flushMap func(context.Context) error // stores exact; nil in tests
+	shared   bool                        // others write to the remote partitions
 
 	mu        sync.Mutex                           // guards the maps
 	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
@@ -252,6 +253,9 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 	}
 	for remote, p := range places {
 		if down := p.Down.Offset(); p.Anew && down >= 0 {
+			if _, _, some := m.exact.Covered(remote); m.shared && !some { // what the target holds is all of others: see Resumption
+				m.exact.Ack(stream.Ack{Source: p.Source, Remote: remote, Topic: p.Topic, NextDown: down})
+			}
 			// What the source lacks behind it, because it was compacted or aborted, is then known to be nothing.
 			m.exact.Ack(stream.Ack{Source: p.Source, Remote: remote, Topic: p.Topic, Next: p.Next, NextDown: down})
 		}

@@ -234,7 +234,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if c.TwoWay {
 		r.offsets.recounter.Ours = append(remembered.Origins, producer.ID)
 	}
-	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, positions: noted, anchors: remembered.Partitions}
+	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
 	r.gone = make(chan struct{}, 1)
 	r.pipe = replicate.New(r.pipeConfig(producer))
 	r.opposite = &opposite{flow: c.Reverse(), maps: r.maps, log: r.clients.source}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -175,9 +176,7 @@ func (r *replication) keepEnds(ctx context.Context) error {
 				now[p] = e
 			}
 		}
-		for p, e := range now {
-			seen[p] = e
-		}
+		maps.Copy(seen, now)
 		records, err := ends.Records(now)
 		if err != nil || len(records) == 0 {
 			return err

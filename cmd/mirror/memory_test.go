@@ -83,3 +83,28 @@ func TestMemoryTellsTheMapWherePartitionsBegin(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryOfASharedPartition: with auto.offset.reset=latest, groups at older records go on at the first that is copied. What the
+// target held before is known to be of others, and is not counted.
+func TestMemoryOfASharedPartition(t *testing.T) {
+	flow, orders := stream.Flow{Source: "A", Target: "B"}, stream.Partition{Topic: "orders"}
+	for _, shared := range []bool{true, false} {
+		log, exact := &writtenLog{}, offsetsync.NewMap(1<<20, nil)
+		m := &memory{
+			store: position.NewAnchorStore(log, "anchors", flow), notes: position.New(log, "offsets", 1, flow), exact: exact,
+			anchors: map[stream.Partition]position.Anchor{}, shared: shared,
+		}
+		begin := replicate.Place{Start: replicate.Start{Next: 100, Down: replicate.BaseOf(40)}, Source: orders, Anew: true}
+		if err := m.Remember(t.Context(), map[stream.Partition]replicate.Place{orders: begin}); err != nil {
+			t.Fatal(err)
+		}
+		exact.Ack(stream.Ack{Source: orders, Remote: orders, Next: 105, NextDown: 48, Bytes: 100, Runs: []stream.Run{{Up: 100, Down: 43, Count: 5}}})
+		at, err := exact.Translate(t.Context(), orders, 3)
+		if known := at.Class == stream.Exact && at.Offset <= 43; err != nil || known != shared {
+			t.Errorf("shared %v: %+v, %v", shared, at, err)
+		}
+		if gaps := exact.Gaps(); (len(gaps) == 0) != shared {
+			t.Errorf("shared %v: gaps %v", shared, gaps)
+		}
+	}
+}

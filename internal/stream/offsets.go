@@ -22,6 +22,7 @@ func (c Class) String() string {
 		return "clamped"
 	case Ahead:
 		return "ahead"
+	case Unknown:
 	}
 	return "unknown"
 }

@@ -77,13 +77,11 @@ type exactness struct {
 	random *rand.Rand
 	groups int
 
-	partitions []stream.Partition                  // of the source
-	survivors  map[stream.Partition][]placed       // of the source
-	mirrored   map[stream.Partition]map[int64]bool // offsets of the target
+	partitions []stream.Partition            // of the source
+	survivors  map[stream.Partition][]placed // of the source
 	at         map[stream.Partition]map[string]int64
 	ends       map[stream.Partition][2]int64 // of source and target
 	committed  map[string]commitment
-	checked    int64 // offset in the checkpoints topic up to which the records were checked
 }
 
 // placed is a record's identity and where it stands.
