@@ -109,7 +109,7 @@ func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
 		return nil, nil
 	}
 	target, copied, one, err := s.targetStretches(ctx)
-	if err != nil || copied == 0 {
+	if err != nil || copied == 0 && (s.tail || s.ours == nil) {
 		return nil, err
 	}
 	most := int64(-1)
@@ -122,6 +122,9 @@ func (s *survey) recount(ctx context.Context) ([]stream.Run, error) {
 	source, count, err := s.stretches(ctx, s.source(), s.gap.Source, s.from, s.to, s.Committed, s.Origins, nil, most)
 	if err != nil || count == 0 {
 		return nil, err
+	}
+	if copied == 0 { // somebody else may have copied them before
+		return nil, ErrAmbiguous
 	}
 	if runs := s.align(source, target, count, copied); len(runs) > 0 {
 		runs, sure, err := s.confirm(ctx, runs, one)

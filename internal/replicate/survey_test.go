@@ -506,3 +506,26 @@ func TestRecountReadsHeaders(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// TestRecountAmongOthers: that none of our records are in a gap does not mean that nobody has copied there before us.
+func TestRecountAmongOthers(t *testing.T) {
+	source, target := &past{}, &past{}
+	source.add(-1, 0, 0, "a", "b", "c")
+	target.add(99, 0, 0, "a", "x", "b", "c")
+	target.add(4711, 0, 0, "d")
+	part := stream.Partition{Topic: "t"}
+	r := &Recounter{Source: source, Remote: target, SourceLog: source, RemoteLog: target, Ours: []int64{4711}}
+	for _, g := range []stream.Gap{
+		{From: 0, FromDown: 0, To: 3, ToDown: 4},
+		{From: -1, FromDown: 0, To: 3, ToDown: 4},
+	} {
+		g.Source, g.Remote = part, part
+		if runs, err := r.Recount(t.Context(), g); !errors.Is(err, ErrAmbiguous) {
+			t.Errorf("%+v: %v, %v", g, runs, err)
+		}
+	}
+	g := stream.Gap{Source: part, Remote: part, From: 3, FromDown: 0, To: -1, ToDown: 4} // nothing has come since
+	if runs, err := r.Recount(t.Context(), g); err != nil || len(runs) > 0 {
+		t.Errorf("%v, %v", runs, err)
+	}
+}
