@@ -145,8 +145,11 @@ func (c *crowd) arrived(ctx context.Context) error {
 		names[g] = c.name(g)
 	}
 	offsets, refused, err := c.b.admin().GroupOffsets(ctx, names)
-	if err != nil || len(refused) > 0 {
-		return fmt.Errorf("%v, %v", refused, err)
+	if err != nil {
+		return err
+	}
+	for name, err := range refused {
+		return fmt.Errorf("group %s: %w", name, err)
 	}
 	for g, name := range names {
 		if len(offsets[name]) != scalePartitions {
