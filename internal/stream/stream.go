@@ -61,7 +61,9 @@ type Ack struct {
 	NextSequence int32   // the producer sequence that the next record of the remote partition gets
 	LeaderEpoch  int32   // the source leader epoch of the last batch, -1 when unknown
 
-	NextDown Downstream // target offset of the next record, if nobody else writes, else the least that it can have; -1 when unknown
+	// NextDown is the target offset of the next record, if nobody else writes, else the least that it can have: what is below Next
+	// stands below it, wherever others have written in between. -1 when unknown.
+	NextDown Downstream
 }
 
 // Records is the number of records that the ack covers.
