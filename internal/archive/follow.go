@@ -29,7 +29,8 @@ const (
 //
 // Offsets alone do not show that both are of one log: a source that was truncated uses them again. Leader epochs do: a log that has
 // a batch of an epoch at an offset is the same up to there as every other log that has it. So the batch before the place
-// must be known to have our epoch, or the batch behind it must have it.
+// must be known to have our epoch, or the batch behind it must have it. A batch that reaches over the place is not enough: a
+// log that was truncated to inside of our last batch has one.
 func follow(at place, p Piece) (rest []byte, after place, f fit) {
 	switch {
 	case p.Next <= at.next:
@@ -37,7 +38,10 @@ func follow(at place, p Piece) (rest []byte, after place, f fit) {
 	case p.From > at.next:
 		return nil, at, missing
 	}
-	before, first, last := p.LeaderEpoch, true, int64(-1)
+	before, first, last := int32(-1), true, int64(-1)
+	if p.From == at.next {
+		before = p.LeaderEpoch
+	}
 	after = place{next: p.Next, epoch: at.epoch}
 	rest = p.Batches
 	for b := p.Batches; len(b) > 0; {
@@ -49,7 +53,7 @@ func follow(at place, p Piece) (rest []byte, after place, f fit) {
 		epoch := v.LeaderEpoch()
 		if last < int64(at.next) {
 			rest = more
-			if epoch >= 0 {
+			if before = -1; last == int64(at.next)-1 {
 				before = epoch
 			}
 			continue

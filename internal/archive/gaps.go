@@ -199,18 +199,26 @@ func (a *Archiver) outOfRange(ctx context.Context, t *track, at place) (bool, er
 	if err != nil {
 		return false, err
 	}
-	to := place{next: start, epoch: -1}
+	to := place{next: min(start, end), epoch: -1}
 	var body bundle.Body
-	switch {
+	switch truncated := (bundle.Truncated{Topic: t.topic, Partition: t.source.Number, LeaderEpoch: -1, From: at.next}); {
 	case start > at.next:
 		body = bundle.Gap{
 			Topic: t.topic, Partition: t.source.Number, From: at.next, To: start, Reason: "deleted by the source before it was archived",
 		}
 	case end < at.next:
-		to.next = end
-		body = bundle.Truncated{Topic: t.topic, Partition: t.source.Number, LeaderEpoch: -1, From: at.next, To: end}
+		to.next, truncated.To = end, end
+		body = truncated
 	default:
-		return false, nil // it is there by now
+		// The log is there. If it is refused once more, the broker knows of no leader epoch as old as ours: whatever it has was
+		// written after it, also what it has below our place.
+		_, err := a.fetch(ctx, t, at, a.page())
+		if code, ok := stream.CodeOf(err); !ok || code != stream.CodeOffsetOutOfRange {
+			return err == nil, err
+		}
+		if truncated.To = start; start < at.next {
+			body = truncated
+		}
 	}
 	// Offsets are asked for by name. If the topic was made anew meanwhile they are another one's, and this read fails.
 	if _, err := a.fetch(ctx, t, to, a.page()); err != nil {
@@ -236,14 +244,16 @@ func (a *Archiver) lost(t *track, at, to place, body bundle.Body) bool {
 	}
 	a.move(t, to, body)
 	a.mu.Unlock()
-	a.report(stream.Error, "the source no longer has what the archive was to read next", stream.F("partition", t.source),
-		stream.F("event", body.String()))
+	if body != nil {
+		a.report(stream.Error, "the source no longer has what the archive was to read next", stream.F("partition", t.source),
+			stream.F("event", body.String()))
+	}
 	return true
 }
 
 // move sets where the archive of a partition goes on, other than behind what it has; body is why, nil at its beginning. a.mu is held.
 func (a *Archiver) move(t *track, to place, body bundle.Body) {
-	i := &item{track: t, topic: t.topic, from: to.next, next: to.next, epoch: to.epoch, fresh: true, charge: eventCost}
+	i := &item{track: t, topic: t.topic, from: to.next, next: to.next, epoch: to.epoch, charge: eventCost, fresh: true}
 	if body != nil {
 		i.event = &bundle.Event{At: time.Now(), Body: body}
 	}

@@ -34,6 +34,7 @@ type simLog struct {
 	epoch      int32
 	batches    []simBatch
 	ever       map[int64][]byte // by base offset, all that were appended and not truncated
+	cut        bool             // was truncated
 }
 
 type simBatch struct {
@@ -103,6 +104,7 @@ func (g *simLog) truncate(to int64) {
 	maps.DeleteFunc(g.ever, func(base int64, _ []byte) bool { return base >= to })
 	g.end = to
 	g.epoch++
+	g.cut = true
 }
 
 func (l *logs) find(p stream.Partition, id stream.TopicID) (*simLog, error) {
@@ -140,6 +142,9 @@ func (l *logs) Read(ctx context.Context, at stream.Place, _ bool) (stream.Fetche
 			end.End = stream.Upstream(log.end)
 		} else if end.End >= 0 {
 			end.End = stream.Upstream(log.batches[next].base)
+		}
+		if end.End < 0 && len(log.batches) > 0 { // as Kafka does where it has forgotten the epoch
+			return f, &stream.BrokerError{Code: stream.CodeOffsetOutOfRange, Name: "OFFSET_OUT_OF_RANGE"}
 		}
 		if end.End >= 0 && (end.Epoch < at.LastEpoch || end.End < at.Offset) {
 			f.Diverged = &end
