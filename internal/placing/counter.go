@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tandem/internal/stream"
 )
@@ -60,6 +61,8 @@ func (c *Counter) Round(ctx context.Context, choose func(stream.Gap) bool) (fill
 		case ctx.Err() != nil:
 		case err == nil:
 			filled++
+		case !slices.ContainsFunc(c.Map.Gaps(), func(now stream.Gap) bool { return same(now) == same(g) }):
+			// An acknowledgement has told a place inside meanwhile: what is left of it comes with the next round.
 		default:
 			hopeless := errors.Is(err, ErrGone) || c.Hopeless(err)
 			if hopeless {

@@ -177,3 +177,25 @@ func TestTheSourceIsShorter(t *testing.T) {
 		})
 	}
 }
+
+// TestRoundWhileTheMapGrows: an acknowledgement tells a place inside of a gap while it is counted. It is no failure: what is left
+// is another gap.
+func TestRoundWhileTheMapGrows(t *testing.T) {
+	m := copied(10)
+	m.Stands(remote, source, 0, 50)
+	var counted []stream.Gap
+	c := Counter{Map: m,
+		Recount: func(_ context.Context, g stream.Gap) ([]stream.Run, error) {
+			if counted = append(counted, g); len(counted) == 1 {
+				m.Ack(stream.Ack{Source: source, Remote: remote, Topic: topic, Next: 30, NextDown: 30})
+			}
+			return []stream.Run{{Up: g.From, Down: g.FromDown, Count: 20}}, nil
+		},
+		Earliest: func(context.Context, stream.Partition) (stream.Upstream, error) { return 0, nil },
+		Hopeless: func(err error) bool { return errors.Is(err, offsetsync.ErrMisfit) },
+		Failed:   func(g stream.Gap, err error, _ bool) { t.Errorf("%+v: %v", g, err) },
+	}
+	if filled := c.Round(t.Context(), All) + c.Round(t.Context(), All); filled != 1 || len(m.Gaps()) != 0 {
+		t.Errorf("%d filled, left %v, counted %v", filled, m.Gaps(), counted)
+	}
+}
