@@ -12,7 +12,7 @@ import (
 
 const (
 	readers   = 4       // partitions that are read at a time
-	pageBytes = 1 << 20 // read at a time, less where the memory is small
+	pageBytes = 1 << 20 // read at a time, and joined of smaller pieces; less where the memory is small
 
 	firstLook = time.Second // after a read that brought nothing, doubled up to lastLook
 	lastLook  = 5 * time.Minute

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"slices"
 	"time"
 
 	"tandem/internal/archive/bundle"
@@ -70,6 +71,14 @@ func (a *Archiver) Event(at time.Time, body bundle.Body) bool {
 	return true
 }
 
+// join appends to what waits, in memory that grows by halves, up to a limit: it is all counted.
+func join(b, more []byte, limit int) []byte {
+	if need := len(b) + len(more); need > cap(b) {
+		b = append(make([]byte, 0, max(need, min(cap(b)+cap(b)/2, limit))), b...)
+	}
+	return append(b, more...)
+}
+
 // take queues what of a piece goes on behind the archive of its partition. a.mu is held.
 func (a *Archiver) take(t *track, p Piece) fit {
 	rest, after, f := follow(t.at, p)
@@ -78,16 +87,16 @@ func (a *Archiver) take(t *track, p Piece) fit {
 	}
 	from := t.at.next
 	t.at = after
-	if i := t.last; i != nil && len(i.batches)+len(rest) <= joinBytes && i.committed == p.Committed && len(p.Aborted) == 0 {
+	if i := t.last; i != nil && len(i.batches)+len(rest) <= int(a.page()) && i.committed == p.Committed && len(p.Aborted) == 0 {
 		before := cap(i.batches)
-		i.batches = append(i.batches, rest...)
+		i.batches = join(i.batches, rest, int(a.page()))
 		i.next, i.epoch = after.next, after.epoch
 		a.charge(i, int64(cap(i.batches)-before))
 		return fits
 	}
 	i := &item{
 		track: t, topic: t.topic, from: from, next: after.next, epoch: after.epoch, committed: p.Committed,
-		batches: append([]byte(nil), rest...), aborted: append([]stream.AbortedTransaction(nil), p.Aborted...),
+		batches: join(nil, rest, 0), aborted: slices.Clone(p.Aborted),
 	}
 	i.charge = int64(cap(i.batches)) + int64(len(i.aborted))*16 + eventCost
 	a.push(i)

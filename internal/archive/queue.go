@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	joinBytes    = 1 << 20 // pieces of a partition are joined up to this
-	chunkBytes   = 4 << 20 // and chunks made of them up to this
+	chunkBytes   = 4 << 20 // chunks are made of the pieces of a partition up to this
 	eventCost    = 256     // what an item costs beside its bytes
 	largestEvent = 4 << 20
 	mostItems    = 50_000 // in one bundle: its footer has a limit

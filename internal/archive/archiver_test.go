@@ -1,0 +1,253 @@
+package archive
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/internal/archive/bundle"
+	"tandem/internal/stream"
+)
+
+var carts = stream.Partition{Topic: "carts"}
+
+func position(topic string, v [3]int64) bundle.Position {
+	return bundle.Position{
+		Topic: bundle.Topic{Name: topic, Incarnation: int32(v[0])}, LeaderEpoch: int32(v[1]), Next: stream.Upstream(v[2]),
+	}
+}
+
+// bubble runs a story in its own time.
+func bubble(t *testing.T, name string, story func(*testing.T, *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { story(t, newWorld(t, 1)) }) })
+}
+
+// add appends records to carts/0, each a batch of about so many bytes.
+func (w *world) add(records, size int) {
+	for range records {
+		w.src.append(carts, 1, 0, size)
+	}
+}
+
+func (w *world) finish(p *process) {
+	w.t.Helper()
+	p.stop()
+	if err := <-p.ended; err != nil {
+		w.t.Fatal(err)
+	}
+	w.check()
+}
+
+func TestArchiver(t *testing.T) {
+	bubble(t, "what waits is written when Run is told to end", func(_ *testing.T, w *world) {
+		w.cfg.FlushInterval = time.Hour
+		p := boot(w.t, w.cfg, w.src, w.shelf)
+		w.add(5, 10)
+		time.Sleep(time.Second)
+		w.finish(p)
+	})
+	bubble(t, "without offers it reads by itself, and goes on with them where it meets them", func(t *testing.T, w *world) {
+		w.add(200, 1000)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		w.mirror.fetch(p.Offer, 1<<20)
+		before := w.src.reads
+		for range 20 {
+			w.add(1, 100)
+			w.mirror.fetch(func(o Piece) bool {
+				if !p.Offer(o) {
+					t.Errorf("offer of %d to %d declined", o.From, o.Next)
+				}
+				return true
+			}, 1<<20)
+		}
+		if reads := w.src.reads - before; reads > 20*4 {
+			t.Errorf("%d reads, and all was offered", reads)
+		}
+		w.finish(p)
+	})
+	bubble(t, "the store is away: memory is bounded, replication waits only where it shall", func(t *testing.T, w *world) {
+		w.cfg.Pause = true
+		p := boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		w.shelf.setAway(true)
+		for range 300 {
+			w.add(1, 1000)
+			w.mirror.fetch(p.Offer, 1<<20)
+			time.Sleep(time.Second)
+			p.mu.Lock()
+			if p.used > w.cfg.Memory+2*p.page() {
+				t.Errorf("%d bytes are in use, of %d", p.used, w.cfg.Memory)
+			}
+			p.mu.Unlock()
+		}
+		if !p.Behind() {
+			t.Error("it is not behind")
+		}
+		p.mu.Lock()
+		p.cfg.Pause = false
+		p.mu.Unlock()
+		if p.Behind() {
+			t.Error("replication waits, and was to go on")
+		}
+		w.shelf.setAway(false)
+		time.Sleep(10 * time.Minute)
+		w.finish(p)
+	})
+	bubble(t, "another object of that name ends it, and is named", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		p.mu.Lock()
+		p.step = func(point string) error {
+			if point == "built" {
+				w.shelf.objects[p.unsent.object.Name()] = []byte("another")
+			}
+			return nil
+		}
+		p.mu.Unlock()
+		w.add(1, 1)
+		if err := <-p.ended; err == nil || !strings.Contains(err.Error(), "-w1-0000000000-0000000000.tdm") {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	bubble(t, "a damaged bundle: what it held is read again", func(t *testing.T, w *world) {
+		w.cfg.Durable = nil
+		p := boot(t, w.cfg, w.src, w.shelf)
+		for range 5 {
+			w.add(3, 100)
+			w.mirror.fetch(p.Offer, 1<<20)
+			time.Sleep(5 * time.Second)
+		}
+		p.kill(t)
+		newest := ""
+		for name := range w.shelf.objects {
+			newest = max(newest, name)
+		}
+		w.shelf.objects[newest] = w.shelf.objects[newest][:100]
+		p = boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		delete(w.shelf.objects, newest)
+		p.stop()
+		if err := <-p.ended; err != nil {
+			t.Fatal(err)
+		}
+		all, _ := w.shelf.read(t)
+		if to := all[part{w.src.topics["carts"].id, 0}].reaches(0); to != 15 {
+			t.Errorf("archived up to %d", to)
+		}
+	})
+	bubble(t, "archive.from=now holds from the first moment on", func(t *testing.T, w *world) {
+		w.cfg.FromNow = true
+		w.add(10, 1)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute) // nothing comes
+		p.kill(t)
+		w.add(10, 1)
+		p = boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		w.finish(p)
+		all, _ := w.shelf.read(t)
+		if k := all[part{w.src.topics["carts"].id, 0}]; k.covered[0].from != 10 || k.reaches(10) != 20 {
+			t.Errorf("archived %v", k.covered)
+		}
+	})
+	bubble(t, "a thousand partitions at a trickle make few objects", func(t *testing.T, w *world) {
+		w.cfg = Config{Flow: flowAB, Writer: "w1", Compression: bundle.Zstd}
+		w.src.create("wide", 1000)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		before := len(w.shelf.objects)
+		for second := range 60 {
+			for n := range 200 {
+				w.src.append(stream.Partition{Topic: "wide", Number: int32((second*200 + n) % 1000)}, 1, 0, 10)
+			}
+			w.mirror.fetch(p.Offer, 1<<20)
+			time.Sleep(time.Second)
+		}
+		if n := len(w.shelf.objects) - before; n > 8 {
+			t.Errorf("%d objects in a minute", n)
+		}
+		w.finish(p)
+	})
+	bubble(t, "events are kept, and declined when there is no room", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		group := bundle.GroupOffsets{Group: "g", Whole: true}
+		if !p.Event(time.Now(), group) {
+			t.Error("declined")
+		}
+		if p.Event(time.Now(), bundle.Mark{Name: "m", Note: strings.Repeat("x", 1<<20)}) {
+			t.Error("more than the memory was taken")
+		}
+		time.Sleep(time.Second)
+		w.finish(p)
+		_, footers := w.shelf.read(t)
+		found := 0
+		for _, f := range footers {
+			for _, e := range f.Events {
+				if e.Kind() == bundle.KindGroupOffsets {
+					found++
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d events", found)
+		}
+	})
+}
+
+// Two processes share the partitions and hand them over again and again: their bundles together are the source.
+func TestTwoProcesses(t *testing.T) {
+	for seed := range uint64(10) {
+		bubble(t, fmt.Sprint(seed), func(t *testing.T, w *world) {
+			w.rnd, w.late, w.cfg.Durable = rand.New(rand.NewPCG(seed, 3)), true, nil
+			two := w.cfg
+			two.Writer = "w2"
+			p, q := boot(t, w.cfg, w.src, w.shelf), boot(t, two, w.src, w.shelf)
+			all := []stream.Partition{{Topic: "orders"}, {Topic: "orders", Number: 1}, {Topic: "orders", Number: 2}, carts}
+			for range 60 {
+				for range w.rnd.IntN(8) {
+					w.src.append(all[w.rnd.IntN(len(all))], 1+w.rnd.IntN(3), 0, w.rnd.IntN(2000))
+				}
+				if w.rnd.IntN(4) == 0 {
+					ours, theirs := w.src.assigned(), w.src.assigned()
+					for _, one := range all {
+						if w.rnd.IntN(2) == 0 {
+							delete(ours, one)
+						} else {
+							delete(theirs, one)
+						}
+					}
+					p.Assign(ours)
+					q.Assign(theirs)
+				}
+				w.mirror.fetch(func(o Piece) bool { return p.Offer(o) || q.Offer(o) }, 1<<20)
+				time.Sleep(time.Duration(w.rnd.IntN(3000)) * time.Millisecond)
+			}
+			time.Sleep(20 * time.Minute)
+			q.stop()
+			if err := <-q.ended; err != nil {
+				t.Fatal(err)
+			}
+			w.finish(p)
+		})
+	}
+}
+
+func TestFrame(t *testing.T) {
+	a, b := said{0, 4, 1}.bytes(), said{5, 9, 1}.bytes()
+	both := append(bytes.Clone(a), b...)
+	if got, next, err := frame(append(bytes.Clone(both), a[:30]...), 0); err != nil || next != 10 || !bytes.Equal(got, both) {
+		t.Errorf("%d bytes to %d, %v", len(got), next, err)
+	}
+	if got, next, err := frame(both, 5); err != nil || next != 10 || !bytes.Equal(got, b) {
+		t.Errorf("%d bytes to %d, %v", len(got), next, err)
+	}
+	both[len(a)+70] ^= 1
+	if _, next, err := frame(both, 0); err == nil {
+		t.Errorf("a flipped byte was taken, up to %d", next)
+	}
+}
