@@ -2,8 +2,11 @@ package archive
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -197,6 +200,77 @@ func TestArchiver(t *testing.T) {
 			t.Errorf("%d events", found)
 		}
 	})
+}
+
+// transactional turns what plainBatch made into a batch, or the abort marker, of a producer's transaction.
+func transactional(b []byte, producer byte, abort bool) []byte {
+	b[22] |= 0x10
+	copy(b[43:51], []byte{0, 0, 0, 0, 0, 0, 0, producer})
+	if abort {
+		b = b[:61]
+		b[22] |= 0x20
+		record := []byte{0, 0, 0, 8, 0, 0, 0, 0, 0, 0} // key of 4 bytes: version 0, type 0; no value, no headers
+		b = append(append(b, byte(2*len(record))), record...)
+		binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	}
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// A transaction begins in one bundle and is aborted in another one of the next process: the footers know it.
+func TestOpenTransactions(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		put := func(b []byte) {
+			w.src.do(carts, func(g *simLog) {
+				g.batches = append(g.batches, simBatch{g.end, g.end, g.epoch, b})
+				g.ever[g.end] = b
+				g.end++
+			})
+		}
+		put(transactional(plainBatch(0, 1, 1, nil), 7, false))
+		p := boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		p.kill(t)
+		put(plainBatch(1, 1, 1, nil))
+		put(transactional(plainBatch(2, 1, 1, nil), 7, true))
+		p = boot(t, w.cfg, w.src, w.shelf)
+		time.Sleep(time.Minute)
+		w.finish(p)
+		_, footers := w.shelf.read(t)
+		var all []bundle.Entry
+		for _, f := range footers {
+			all = append(all, f.Chunks...)
+		}
+		if n := len(all); n != 2 {
+			t.Fatalf("%d chunks", n)
+		}
+		open, aborted := []bundle.Transaction{{ProducerID: 7, First: 0}}, []bundle.Aborted{{ProducerID: 7, First: 0, Marker: 2}}
+		if !slices.Equal(all[0].Open, open) || len(all[1].Open) != 0 || !slices.Equal(all[1].Aborted, aborted) {
+			t.Errorf("open %v, then %v, aborted %v", all[0].Open, all[1].Open, all[1].Aborted)
+		}
+	})
+}
+
+// Killed at each step of the first commits, one after the other, and started again.
+func TestKilledAtEachStep(t *testing.T) {
+	for n := range int64(20) {
+		bubble(t, fmt.Sprint(n+1), func(t *testing.T, w *world) {
+			p := boot(t, w.cfg, w.src, w.shelf)
+			p.dies.Store(n + 1)
+			for range 60 {
+				w.add(1, 500)
+				w.mirror.fetch(p.Offer, 1<<20)
+				time.Sleep(time.Second)
+			}
+			if !p.dead.Load() {
+				t.Error("it lives")
+			}
+			p.kill(t)
+			p = boot(t, w.cfg, w.src, w.shelf)
+			time.Sleep(time.Minute)
+			w.finish(p)
+		})
+	}
 }
 
 // Two processes share the partitions and hand them over again and again: their bundles together are the source.
