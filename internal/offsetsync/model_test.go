@@ -413,7 +413,7 @@ func testSeeds(t testing.TB) int {
 	if testing.Short() {
 		return 300
 	}
-	return 3000
+	return 600
 }
 
 // invariants are what the index promises.
