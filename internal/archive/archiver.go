@@ -167,10 +167,12 @@ func (a *Archiver) Run(ctx context.Context) error {
 
 // ended is nil where an error is no more than the end of ctx.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 func (a *Archiver) report(s stream.Severity, message string, fields ...stream.Field) {

@@ -74,6 +74,12 @@ func (l *logs) assigned() map[stream.Partition]stream.Topic {
 	return all
 }
 
+func (l *logs) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reads
+}
+
 // append adds a batch; a hole of offsets stands behind it.
 func (l *logs) append(p stream.Partition, records, hole, size int) {
 	l.mu.Lock()

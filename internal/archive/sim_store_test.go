@@ -98,6 +98,18 @@ func (s *shelf) List(_ context.Context, prefix, after string) iter.Seq2[store.In
 	}
 }
 
+func (s *shelf) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.objects)
+}
+
+func (s *shelf) put(name string, b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects[name] = b
+}
+
 func (s *shelf) script(faults ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
