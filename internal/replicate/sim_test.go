@@ -433,21 +433,26 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 
 // simMemory remembers what was acknowledged, as the internal topics do.
 type simMemory struct {
+	mu        *sync.Mutex                         // guards what Remember writes
 	anchors   map[stream.Partition]Start
 	topics    map[stream.Partition]stream.TopicID // of the anchors
 	positions map[stream.Partition]stream.Upstream
 }
 
 func newSimMemory() simMemory {
-	return simMemory{make(map[stream.Partition]Start), make(map[stream.Partition]stream.TopicID), make(map[stream.Partition]stream.Upstream)}
+	return simMemory{&sync.Mutex{}, make(map[stream.Partition]Start), make(map[stream.Partition]stream.TopicID), make(map[stream.Partition]stream.Upstream)}
 }
 
 func (m simMemory) Anchor(remote stream.Partition) (Start, stream.TopicID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	s, ok := m.anchors[remote]
 	return s, m.topics[remote], ok
 }
 
 func (m simMemory) Remember(_ context.Context, places map[stream.Partition]Place) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for remote, p := range places {
 		m.anchors[remote], m.topics[remote] = p.Start, p.Topic
 	}

@@ -39,6 +39,13 @@ type nodeProducer struct {
 
 func (n *node) fault() bool { return n.faults > 0 && n.rand.IntN(n.faults) == 0 }
 
+// draw is a number below n.
+func (n *node) draw(below int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rand.IntN(below)
+}
+
 // write is a local producer's work: some records, in a transaction at times, aborted at times.
 func (n *node) write(p stream.Partition) {
 	n.mu.Lock()
