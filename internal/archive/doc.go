@@ -35,6 +35,11 @@
 // partition while the last bundle of the one before is still on its way, and one whose partition nobody has had for so long that
 // the survey did not go back to its last bundle.
 //
+// Of a topic of which anything is archived a partition without a position is archived from its beginning, with archive.from=now
+// too: it may be new. Where several processes begin together, one may so begin earlier than now.
+//
+// Each process that has partitions of a topic notes that it was made anew.
+//
 // A broker without topic ids (Kafka before 3.1) gives no sign that a topic was made anew; one older than 2.7 gives none of a
 // truncated log, unless the log ends before what is archived.
 //

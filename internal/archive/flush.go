@@ -172,7 +172,7 @@ func (a *Archiver) persist(ctx context.Context, what string, try func() error) e
 		}
 		if kind := store.Classify(err); n == 0 || kind != told {
 			told = kind
-			a.report(stream.Error, advice(kind), stream.F("doing", what), stream.F("error", err))
+			a.report(stream.Error, a.advice(kind), stream.F("doing", what), stream.F("error", err))
 		}
 		if !pause(ctx, min(firstRetry<<min(n, 10), lastRetry), nil) {
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
@@ -181,8 +181,11 @@ func (a *Archiver) persist(ctx context.Context, what string, try func() error) e
 }
 
 // advice is what a person reads of an error that keeps the archive from going on.
-func advice(k store.Kind) string {
-	const wait = "; replication goes on, and the archive catches up when the store is back"
+func (a *Archiver) advice(k store.Kind) string {
+	wait := "; replication goes on, and the archive catches up when the store is back"
+	if a.cfg.Pause {
+		wait = "; replication waits once half of the archive's memory is full (archive.on.failure=pause)"
+	}
 	switch k {
 	case store.AccessDenied:
 		return "the archive's store refuses access: check credentials and rights" + wait

@@ -184,7 +184,7 @@ func (w *world) turn(p *process, all []stream.Partition) {
 }
 
 func TestArchiveEqualsSource(t *testing.T) {
-	seeds := 60
+	seeds := 30
 	if testing.Short() {
 		seeds = 10
 	}
