@@ -33,7 +33,7 @@ test-unit: ## the tests that need only Go
 	$(GO) test $(RACE) $$($(UNIT))
 
 test-real: ## the tests that start real brokers, one package at a time
-	$(GO) test -p 1 -timeout 20m $$($(REAL))
+	$(GO) test -p 1 -timeout 45m $$($(REAL))
 	KAFKA_LIBS=$(CURDIR)/.cache/kafka-4.3.1/libs $(GO) test -run TestJavaReads ./internal/batch
 
 soak: ## mirror killed 50 times in each of four campaigns, with real brokers; SOAK_FLAGS are passed on, e.g. SOAK_FLAGS='-kills 500'

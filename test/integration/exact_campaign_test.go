@@ -37,6 +37,7 @@ type exactCampaign struct {
 	a, b       side
 	alias      string
 	properties string
+	kills      int
 	load       *load
 	random     *rand.Rand
 	committed  map[commitmentOf]int64 // the last offsets of the groups
@@ -53,7 +54,7 @@ type commitmentOf struct {
 func newExactCampaign(t *testing.T, a, b side, alias, isolation string, kinds []kind) *exactCampaign {
 	t.Helper()
 	t.Logf("%d kills, -seed %d", *kills, *seed)
-	c := &exactCampaign{t: t, a: a, b: b, alias: alias, random: rand.New(rand.NewPCG(*seed, 7)),
+	c := &exactCampaign{t: t, a: a, b: b, alias: alias, kills: *kills, random: rand.New(rand.NewPCG(*seed, 7)),
 		properties: fmt.Sprintf(exactCampaignProperties, alias, a.Bootstrap, b.Bootstrap, isolation),
 		committed:  map[commitmentOf]int64{}, since: map[string]int64{}, warned: map[string]bool{}}
 	if isolation == "read_committed" {
@@ -61,6 +62,15 @@ func newExactCampaign(t *testing.T, a, b side, alias, isolation string, kinds []
 	}
 	c.load = newLoad(a, b, alias, kinds, *seed)
 	return c
+}
+
+// few has a campaign that takes minutes do with less, unless there is time; it tells how many records are enough.
+func (c *exactCampaign) few() (records int64) {
+	if long() {
+		return 30_000
+	}
+	c.kills = min(c.kills, 1)
+	return 5000
 }
 
 const campaignGroups = 40
@@ -101,7 +111,7 @@ func (c *exactCampaign) run(misfortunes ...func(*mirrorProcess) *mirrorProcess) 
 	c.t.Helper()
 	c.load.begin()
 	defer c.load.end()
-	for range *kills {
+	for range c.kills {
 		m := startMirror(c.t, c.properties)
 		for range 1 + c.random.IntN(6) {
 			c.load.grows(c.random.Int64N(1500))
@@ -314,13 +324,11 @@ func TestCampaignOfOffsets(t *testing.T) {
 
 // The target's only broker dies with mirror, or without it, and comes back.
 func TestCampaignOfOffsetsAndABroker(t *testing.T) {
-	if !long() {
-		t.Skip("takes minutes; TANDEM_LONG=1 runs it")
-	}
 	a, _ := clusters(t)
 	b := on(t, realkafka.Start(t, realkafka.Options{Config: brokerConfig}))
 	const alias = "campbroker"
 	c := newExactCampaign(t, a, b, alias, "read_committed", kindsOf(alias))
+	c.few()
 	c.run(func(m *mirrorProcess) *mirrorProcess {
 		b.Kill(0)
 		if c.random.IntN(2) == 0 {
@@ -469,16 +477,14 @@ func TestOffsetsWhenCopiedAgain(t *testing.T) {
 
 // MM2 has copied, and was killed; groups lag far behind where mirror took over.
 func TestOffsetsOfMM2sTime(t *testing.T) {
-	if !long() {
-		t.Skip("takes minutes; TANDEM_LONG=1 runs it")
-	}
 	a, b := clusters(t)
 	const alias = "campmm2"
 	c := newExactCampaign(t, a, b, alias, "read_committed", kindsOf(alias))
+	records := c.few()
 	mm2 := startMM2(t, c.properties)
 	c.load.begin()
 	eventually(t, "MM2's records", b.reaches(alias+"."+alias+"-plain", 100))
-	c.load.grows(30_000)
+	c.load.grows(records)
 	if *seed%2 == 0 {
 		mm2.Kill()
 	} else {
