@@ -146,7 +146,6 @@ func TestPipeSourceTruncatedAbove(t *testing.T) {
 // TestPipeTruncationsAtRandom cuts random histories at random moments, with kills in between. Either nothing of what was
 // cut off had been copied, and the target becomes equal to the source, or it stays as it was and the partition is halted.
 func TestPipeTruncationsAtRandom(t *testing.T) {
-	t.Parallel()
 	outcomes := make(map[State]int)
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {

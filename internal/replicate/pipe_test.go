@@ -67,7 +67,6 @@ func (m *sim) compare(t *testing.T) {
 }
 
 func TestPipeCopiesEverythingOnce(t *testing.T) {
-	t.Parallel()
 	for _, faults := range []int{0, 60, 15} {
 		for seed := range uint64(12) {
 			t.Run(fmt.Sprintf("one fault in %d, seed %d", faults, seed), func(t *testing.T) {

@@ -22,7 +22,6 @@ func TestPipeThroughEverything(t *testing.T) { throughEverything(t, false) }
 func TestPipeThroughEverythingByContent(t *testing.T) { throughEverything(t, true) }
 
 func throughEverything(t *testing.T, mute bool) {
-	t.Parallel()
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -433,7 +433,7 @@ func (m *sim) Offsets(_ context.Context, partitions []stream.Partition, at int64
 
 // simMemory remembers what was acknowledged, as the internal topics do.
 type simMemory struct {
-	mu        *sync.Mutex                         // guards what Remember writes
+	mu        *sync.Mutex // guards what Remember writes
 	anchors   map[stream.Partition]Start
 	topics    map[stream.Partition]stream.TopicID // of the anchors
 	positions map[stream.Partition]stream.Upstream

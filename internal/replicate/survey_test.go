@@ -249,7 +249,6 @@ func history(r *rand.Rand, m misfortune) (source, target *past, truth map[int64]
 
 // TestRecount makes up histories and gaps: what is found out is true, and whole, and where nothing hides it it is found out.
 func TestRecount(t *testing.T) {
-	t.Parallel()
 	for _, m := range []misfortune{
 		{name: "nothing happened", ids: true, holes: true},
 		{name: "nothing happened, equal records", ids: true, holes: true, twins: true},

@@ -130,7 +130,6 @@ func (n *node) by(p stream.Partition, name string) []string {
 }
 
 func TestTwoWay(t *testing.T) {
-	t.Parallel()
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { twoWay(t, seed) })
