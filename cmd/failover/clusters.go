@@ -86,9 +86,6 @@ func (p *pair) close() {
 	}
 }
 
-// tandemTopic is the topic on a flow's target that keeps its map, what is known of its source, and its failovers.
-func tandemTopic(source string) string { return "mm2-tandem." + source + ".internal" }
-
 // notes writes records of failovers.
 type notes struct {
 	admin *kafka.Admin
@@ -98,7 +95,7 @@ type notes struct {
 
 // Write makes the topic if the flow never ran.
 func (n *notes) Write(ctx context.Context, records []stream.Record) error {
-	topic := tandemTopic(n.flow.Source)
+	topic := stream.TandemTopic(n.flow.Source)
 	if !n.made {
 		if err := topics.EnsureTandem(ctx, n.admin, topic, n.flow.OffsetsFactor); err != nil {
 			return err

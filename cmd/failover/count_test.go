@@ -35,7 +35,7 @@ func TestCounted(t *testing.T) {
 		t.Errorf("status: %+v", f)
 	}
 	m := offsetsync.NewMap(1<<20, nil)
-	s.do(s.b.ReadAll(t.Context(), tandemTopic("A"), false, m.Load))
+	s.do(s.b.ReadAll(t.Context(), stream.TandemTopic("A"), false, m.Load))
 	if up, _, _ := m.Covered(part("A.orders")); up != records {
 		t.Errorf("a plan has written to the map: it reaches %d", up)
 	}

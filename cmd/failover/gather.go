@@ -131,7 +131,7 @@ func (s *scene) maps() {
 			}
 		}
 		if !s.forward.there {
-			s.Notes = append(s.Notes, fmt.Sprintf("%s has no topic %s: mirror never ran there, and only MirrorMaker 2's checkpoints are known", s.to, tandemTopic(s.from)))
+			s.Notes = append(s.Notes, fmt.Sprintf("%s has no topic %s: mirror never ran there, and only MirrorMaker 2's checkpoints are known", s.to, stream.TandemTopic(s.from)))
 		}
 	}
 	if s.back != nil {

@@ -45,7 +45,7 @@ func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) 
 // readNoted reads the topic of a flow on its target; of the plan whole, with what its groups had before. Where there is no topic,
 // nothing is known.
 func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow, whole string) (*noted, error) {
-	topic := tandemTopic(flow.Source)
+	topic := stream.TandemTopic(flow.Source)
 	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown(), records: failover.Records{Whole: whole}}
 	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
 		if err := n.offsets.Load(r); err != nil {
@@ -68,7 +68,7 @@ func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow, whole 
 // readAnchors reads the topic again for what is noted beside the map. A damaged one is left aside with all others: the map
 // does without.
 func (n *noted) readAnchors(ctx context.Context, admin *kafka.Admin, flow stream.Flow) error {
-	topic := tandemTopic(flow.Source)
+	topic := stream.TandemTopic(flow.Source)
 	found, err := position.NewAnchorStore(admin, topic, flow).Load(ctx)
 	if err != nil {
 		if kafka.Classify(err) != kafka.Other {
@@ -101,14 +101,7 @@ func (n *noted) readCheckpoints(ctx context.Context, admin *kafka.Admin, topic s
 // readSyncs reads MM2's offset syncs, which tell of what was mirrored before Tandem. One that cannot be read is passed over, as
 // MM2 does.
 func readSyncs(ctx context.Context, admin *kafka.Admin, topic string) (*offsetsync.Store, error) {
-	store := offsetsync.NewStore(false)
-	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
-		if n, err := offsetsync.Decode(r); err == nil {
-			store.Add(n)
-		}
-		return nil
-	})
-	store.Ready()
+	store, err := offsetsync.ReadStore(func(each func(stream.Record) error) error { return admin.ReadAll(ctx, topic, false, each) })
 	if errors.Is(err, kafka.ErrUnknownTopic) {
 		return nil, nil
 	}

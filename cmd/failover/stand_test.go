@@ -95,7 +95,7 @@ func (s *stand) noteMap(on *kafka.Admin, source, topic, remote string, up, count
 	m.Stands(part(remote), part(topic), 0, 0)
 	m.Ack(stream.Ack{Source: part(topic), Remote: part(remote), Topic: stream.TopicID{1}, Bytes: 1,
 		Runs: []stream.Run{{Up: stream.Upstream(up), Count: count}}, Next: stream.Upstream(up + count), NextDown: stream.Downstream(count)})
-	s.do(on.Append(s.t.Context(), tandemTopic(source), m.Changed()))
+	s.do(on.Append(s.t.Context(), stream.TandemTopic(source), m.Changed()))
 }
 
 func part(topic string) stream.Partition { return stream.Partition{Topic: topic} }
@@ -121,11 +121,11 @@ func (s *stand) offsets(on *kafka.Admin, group string) map[string]int64 {
 func (s *stand) noteGroups(group string) {
 	s.t.Helper()
 	m := offsetsync.NewMap(1<<20, nil)
-	s.do(s.b.ReadAll(s.t.Context(), tandemTopic("A"), false, m.Load))
+	s.do(s.b.ReadAll(s.t.Context(), stream.TandemTopic("A"), false, m.Load))
 	ends, err := checkpoint.NewEnds(checkpoint.NewKnown()).Records(map[stream.Partition]stream.SourceEnd{
 		part("orders"): {End: stream.Upstream(records + s.ahead), Acked: records, Newest: time.Now().Add(-2 * time.Second), At: time.Now()}})
 	s.do(err)
-	s.do(s.b.Append(s.t.Context(), tandemTopic("A"), ends))
+	s.do(s.b.Append(s.t.Context(), stream.TandemTopic("A"), ends))
 	k := checkpoint.New(checkpoint.Config{Flow: stream.Flow{Source: "A", Target: "B"}, Source: s.a, Target: s.b, Log: s.b,
 		Translate: func(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
 			remote := part("A." + p.Topic)
@@ -133,14 +133,14 @@ func (s *stand) noteGroups(group string) {
 			return remote, t, err
 		},
 		Durable: func(context.Context) error { return nil }, Groups: func(string) bool { return true },
-		Topics: func(topic string) bool { return topic == "orders" }, CheckpointsTopic: "A.checkpoints.internal", TandemTopic: tandemTopic("A"),
+		Topics: func(topic string) bool { return topic == "orders" }, CheckpointsTopic: "A.checkpoints.internal", TandemTopic: stream.TandemTopic("A"),
 		Interval: 50 * time.Millisecond, Refresh: time.Second, Report: func(stream.Event) {}})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- k.Run(ctx) }()
 	for known := false; !known; {
 		now := checkpoint.NewKnown()
-		s.do(s.b.ReadAll(ctx, tandemTopic("A"), false, now.TakeTandem))
+		s.do(s.b.ReadAll(ctx, stream.TandemTopic("A"), false, now.TakeTandem))
 		_, known = now.Groups[group]
 	}
 	cancel()

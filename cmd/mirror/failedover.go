@@ -105,7 +105,7 @@ func (o *failedOver) copied(list []replicate.Assignment) []replicate.Assignment 
 func (o *failedOver) watch(ctx context.Context) error {
 	o.reading.Lock()
 	defer o.reading.Unlock()
-	next, err := o.flow.clients.target.ReadFrom(ctx, tandemTopic(o.flow.conf.Flow), 0, o.next, true, o.take)
+	next, err := o.flow.clients.target.ReadFrom(ctx, stream.TandemTopic(o.flow.conf.Flow.Source), 0, o.next, true, o.take)
 	if err != nil {
 		return err
 	}

@@ -245,7 +245,7 @@ func (r *replication) prepare(ctx context.Context) error {
 // loadKnown reads the rest of Tandem's topic: the offset map, the failovers, and what is known of the source.
 func (r *replication) loadKnown(ctx context.Context) error {
 	r.failed, r.known = newFailedOver(r.flow), checkpoint.NewKnown()
-	err := r.clients.target.ReadAll(ctx, tandemTopic(r.conf.Flow), true, func(record stream.Record) error {
+	err := r.clients.target.ReadAll(ctx, stream.TandemTopic(r.conf.Flow.Source), true, func(record stream.Record) error {
 		if err := r.known.TakeTandem(record); err != nil {
 			r.tell(stream.Warn, "what was known of the source is damaged; it is looked up anew", stream.F("error", err))
 		}
@@ -257,7 +257,7 @@ func (r *replication) loadKnown(ctx context.Context) error {
 
 // loadAnchors reads what Tandem has noted of the flow.
 func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
-	topic := tandemTopic(f.conf.Flow)
+	topic := stream.TandemTopic(f.conf.Flow.Source)
 	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf.OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}

@@ -32,7 +32,7 @@ func (r *replication) keepGroups(ctx context.Context) error {
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
 		Translate: r.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
-		CheckpointsTopic: topic, TandemTopic: tandemTopic(c.Flow), Known: r.known,
+		CheckpointsTopic: topic, TandemTopic: stream.TandemTopic(c.Flow.Source), Known: r.known,
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
 	})
@@ -124,7 +124,7 @@ func (o *opposite) latest(ctx context.Context) (*offsetsync.Map, error) {
 	if time.Since(o.asked) < oppositeEvery {
 		return o.read, nil
 	}
-	topic := tandemTopic(o.flow)
+	topic := stream.TandemTopic(o.flow.Source)
 	exact := o.read
 	if exact == nil {
 		exact = offsetsync.NewMap(oppositeBytes, storedSegments{o.log, topic})
@@ -181,7 +181,7 @@ func (r *replication) keepEnds(ctx context.Context) error {
 		if err != nil || len(records) == 0 {
 			return err
 		}
-		if err := r.clients.target.Append(ctx, tandemTopic(r.conf.Flow), records); err != nil {
+		if err := r.clients.target.Append(ctx, stream.TandemTopic(r.conf.Flow.Source), records); err != nil {
 			return err
 		}
 		ends.Stored()

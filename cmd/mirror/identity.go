@@ -19,7 +19,7 @@ func (f *flow) origins() *replicate.Origins {
 	if !f.conf.TwoWay {
 		return nil
 	}
-	f.noted = &registry{log: f.clients.source, topic: tandemTopic(f.conf.Reverse())}
+	f.noted = &registry{log: f.clients.source, topic: stream.TandemTopic(f.conf.Reverse().Source)}
 	return replicate.NewOrigins(f.oppositeIDs)
 }
 
@@ -64,5 +64,5 @@ type unknownOrigin struct {
 
 func (u unknownOrigin) Error() string {
 	return fmt.Sprintf("flow %s: both directions keep topic names, and what tells this flow's records on %s from others is gone (topic %s; positions in %s say that it has run): "+
-		"%s would send them back. Disable one direction, or use DefaultReplicationPolicy", u.flow, u.flow.Target, tandemTopic(u.flow), u.positions, u.flow.Reverse())
+		"%s would send them back. Disable one direction, or use DefaultReplicationPolicy", u.flow, u.flow.Target, stream.TandemTopic(u.flow.Source), u.positions, u.flow.Reverse())
 }

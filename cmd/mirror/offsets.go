@@ -19,9 +19,6 @@ const (
 	trimEvery  = 10 * time.Minute // between two looks at what both logs no longer hold
 )
 
-// tandemTopic is Tandem's own topic of a flow, on its target.
-func tandemTopic(f stream.Flow) string { return "mm2-tandem." + f.Source + ".internal" }
-
 // offsets keeps the exact map of a flow: loaded from Tandem's topic, fed by acknowledgements, stored every few seconds, and
 // counted anew where records were copied that no acknowledgement told of.
 type offsets struct {
@@ -36,7 +33,7 @@ type offsets struct {
 
 func newOffsets(f *flow, limit int64) *offsets {
 	o := &offsets{flow: f, told: make(map[stream.Partition]bool)}
-	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, tandemTopic(f.conf.Flow)})
+	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, stream.TandemTopic(f.conf.Flow.Source)})
 	o.recounter = &replicate.Recounter{
 		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
 		Committed: f.conf.IsolationLevel == "read_committed", Origins: f.origin,
@@ -72,19 +69,11 @@ func (o *offsets) take(r stream.Record) error {
 
 // readSyncs loads what MM2 has noted before Tandem came.
 func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic string) error {
-	store := offsetsync.NewStore(false)
-	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
-		if s, err := offsetsync.Decode(r); err == nil { // as in MM2, a damaged sync is as good as none
-			store.Add(s)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	store, err := offsetsync.ReadStore(func(each func(stream.Record) error) error { return admin.ReadAll(ctx, topic, false, each) })
+	if err == nil {
+		o.mm2 = store
 	}
-	store.Ready()
-	o.mm2 = store
-	return nil
+	return err
 }
 
 // begin tells the map where remote partitions stand before the pipe appends to them, and what the anchors know of them.
@@ -136,7 +125,7 @@ func (o *offsets) store(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := o.flow.clients.target.Append(ctx, tandemTopic(o.flow.conf.Flow), records); err != nil {
+	if err := o.flow.clients.target.Append(ctx, stream.TandemTopic(o.flow.conf.Flow.Source), records); err != nil {
 		return fmt.Errorf("store the offset map: %w", err)
 	}
 	o.exact.Stored(records)

@@ -124,3 +124,17 @@ func (s *Store) Points(source stream.Partition) []Sync {
 	slices.Reverse(points)
 	return points
 }
+
+// ReadStore makes a Store of the records of an offset-syncs topic, which read hands over in the order of the log. As in MM2, a
+// record that cannot be decoded is as good as none. The error is that of read.
+func ReadStore(read func(each func(stream.Record) error) error) (*Store, error) {
+	s := NewStore(false)
+	err := read(func(r stream.Record) error {
+		if n, err := Decode(r); err == nil {
+			s.Add(n)
+		}
+		return nil
+	})
+	s.Ready()
+	return s, err
+}

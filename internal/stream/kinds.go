@@ -14,3 +14,6 @@ const (
 	KindGroup    = 'G' // what a group had committed at the source (package checkpoint)
 	KindFailover = 'F' // a failover, its boundaries and its state (package failover)
 )
+
+// TandemTopic is Tandem's own topic of the flows from a cluster, by its alias; it stands on the target.
+func TandemTopic(source string) string { return "mm2-tandem." + source + ".internal" }

@@ -67,20 +67,26 @@ func unread(from, to order, p stream.Partition, offset, end int64) (first, again
 }
 
 // Groups of a two-way pair go over and back: nothing is skipped, and what is read again is what has crossed.
-func TestIdentityGroupsThereAndBack(t *testing.T) {
+func TestIdentityGroupsThereAndBack(t *testing.T) { thereAndBack(t, "swap", 2, false) }
+
+// The mirror of a two-way pair is killed while both sides are written to, and again when it has just caught up: it has noted
+// where it began, and no more. A plan made then counts the rest, and skips nothing.
+func TestIdentityGroupsMirrorKilledTwice(t *testing.T) { thereAndBack(t, "twice", 4, true) }
+
+// thereAndBack moves a group between the sides so many times; with dead, there is no mirror when a plan is made and applied.
+func thereAndBack(t *testing.T, alias string, rounds int, dead bool) {
 	a, b := clusters(t)
-	rounds := 2
 	if long() {
 		rounds = 20
 	}
-	const alias, topic, group = "swap", "swap-orders", "swap-app"
+	topic, group := alias+"-orders", alias+"-app"
 	a.create(topic, pairPartitions, 1, nil)
 	b.create(topic, pairPartitions, 1, nil)
 	properties := twoWay(alias, a, b)
 	file := propertiesFile(t, properties)
 	m := startMirror(t, properties)
-	m.waitFor("replicating 2 partitions", "swap->swapB")
-	m.waitFor("replicating 2 partitions", "swapB->swap")
+	m.waitFor("replicating 2 partitions", alias+"->"+alias+"B")
+	m.waitFor("replicating 2 partitions", alias+"B->"+alias)
 	random := rand.New(rand.NewPCG(*seed, 11))
 	t.Logf("-seed %d", *seed)
 	book, home := newLedger(), bare()
@@ -101,6 +107,9 @@ func TestIdentityGroupsThereAndBack(t *testing.T) {
 		}
 		handleSome(here, group, topic, book, random)
 
+		if dead {
+			m.Kill()
+		}
 		plan := filepath.Join(t.TempDir(), "plan.json")
 		args := []string{"plan", file, "--from", aliases[round%2], "--to", aliases[1-round%2], "--json", "--out", plan}
 		apply := []string{"apply", plan}
@@ -113,6 +122,9 @@ func TestIdentityGroupsThereAndBack(t *testing.T) {
 		mayRepeat += checkPlan(t, planOf(t, out.stdout), here, there, topic)
 		runFailover(t, apply...).must(t)
 		here, there = there, here
+		if dead {
+			m = startMirror(t, properties)
+		}
 	}
 	c := consume(here, group, book, home, topic)
 	eventually(t, "all to be handled", func() error {
