@@ -54,6 +54,7 @@ func (b builder) flow(f stream.Flow) Flow {
 	b.groups(&out, connector)
 	b.policies(&out, connector)
 	b.clients(&out)
+	b.archive(&out, connector)
 	return out
 }
 

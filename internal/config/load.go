@@ -38,7 +38,8 @@ type Opposite struct {
 	OffsetsTopic string // its positions, on our source
 }
 
-// Flow is a pair of clusters that MM2 would run a worker for. It replicates, or emits heartbeats, or both.
+// Flow is a pair of clusters that MM2 would run a worker for. It replicates, emits heartbeats, archives, or does
+// several of these.
 type Flow struct {
 	stream.Flow
 	Enabled    bool     // replicates topics
@@ -63,6 +64,8 @@ type Flow struct {
 	Checkpoints  Checkpoints
 	GroupSync    GroupSync
 	FailoverTail string // halt or copy
+
+	Archive Archive
 
 	HeartbeatInterval time.Duration
 	HeartbeatsFactor  int16
@@ -141,6 +144,7 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 			c.Flows = append(c.Flows, b.flow(f))
 		}
 	}
+	b.onceEach(c.Flows)
 	if len(c.Flows) == 0 && len(p.errors) == 0 {
 		p.fail(0, "", "no flow has anything to do; enable one, as in %s.enabled = true", example(aliases))
 	}
@@ -208,8 +212,8 @@ func checkTargets(targets, aliases []string, p *problems) {
 	}
 }
 
-// pairs are the pairs that MM2 gives a worker: those enabled, and those that emit heartbeats. It reads both switches
-// without trimming them, so "true " is false here.
+// pairs are the pairs that MM2 gives a worker: those enabled, and those that emit heartbeats; and those that archive. MM2 reads its
+// switches without trimming them, so "true " is false here.
 func pairs(entries []entry, aliases []string) []stream.Flow {
 	all := under(entries, "")
 	isTrue := func(key string, otherwise bool) bool {
@@ -224,7 +228,8 @@ func pairs(entries []entry, aliases []string) []stream.Flow {
 		for _, target := range aliases {
 			f := stream.Flow{Source: source, Target: target}
 			heartbeats := isTrue(f.String()+".emit.heartbeats.enabled", isTrue("emit.heartbeats.enabled", true))
-			if source != target && (heartbeats || isTrue(f.String()+".enabled", false)) {
+			archives := isTrue(f.String()+".archive.enabled", false)
+			if source != target && (heartbeats || archives || isTrue(f.String()+".enabled", false)) {
 				out = append(out, f)
 			}
 		}

@@ -46,6 +46,7 @@ func Markdown() string {
 	section("Flows", "", flowKeys)
 	section("Consumer groups", "", groupKeys)
 	section("Internal topics", "", internalTopicKeys)
+	section("The archive", "Tandem's own; MM2 ignores them.\n\n", archiveKeys)
 	section("Flows into a cluster", "", workerKeys)
 	section("All clients of a cluster", "These, `ssl.*` and `sasl.*` are written for a cluster, or bare for all. `ALIAS.consumer.KEY` and the like win.\n\n", clientRows[""])
 	section("Reading from the source", "Written `A.consumer.KEY`, or for one flow `A->B.source.consumer.KEY`.\n\n", clientRows["consumer"])

@@ -9,7 +9,7 @@ import (
 const mirror = "org.apache.kafka.connect.mirror."
 
 // table holds every key that is not a client setting. Where MM2 versions differ it follows 4.3.
-var table = slices.Concat(processKeys, flowKeys, internalTopicKeys, groupKeys, workerKeys, connectKeys)
+var table = slices.Concat(processKeys, flowKeys, internalTopicKeys, groupKeys, archiveKeys, workerKeys, connectKeys)
 
 var processKeys = []key{
 	{name: "clusters", scopes: process, kind: list, meaning: "Aliases of the clusters. Remote topics carry them in their names.", change: "required"},
