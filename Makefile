@@ -21,8 +21,8 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## bin/mirror, bin/failover
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/mirror ./cmd/failover
+build: ## bin/mirror, bin/failover, bin/archive
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/mirror ./cmd/failover ./cmd/archive
 
 demo: ## two clusters in one process and a flow between them; DEMO_FLAGS are passed on
 	$(GO) run ./cmd/mirror demo $(DEMO_FLAGS)
