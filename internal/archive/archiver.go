@@ -90,6 +90,11 @@ type Archiver struct {
 	ledger ledger
 	lives  map[string]bundle.Topic // the latest ones, of topics that were ever assigned or are in the ledger
 
+	assigned, adopted          int       // how often Assign was called, and up to which of them the partitions have been begun with
+	assignedAt, assignedBefore time.Time // of the last Assign and the one before
+	made                       time.Time
+	counts
+
 	survey survey // of the assign loop
 }
 
@@ -106,6 +111,7 @@ type track struct {
 	pause  time.Duration // before the one after it, if that brings nothing
 	busy   bool          // being read
 	silent bool          // that it cannot be read has been reported
+	behind time.Time     // since when more is known to be at the source than was taken; zero: nothing
 
 	gone bool // it was given up, or the topic made anew
 
@@ -130,6 +136,8 @@ func New(cfg Config, src Source, st Store) *Archiver {
 		flushWake: make(chan struct{}, 1), gapWake: make(chan struct{}, 1), assignWake: make(chan struct{}, 1),
 		step:   func(string) error { return nil },
 		blocks: bundle.NewBlocks(min(cfg.FlushBytes, cfg.Memory/8)),
+		made:   time.Now(),
+		counts: counts{errors: make(map[store.Kind]int64)},
 		tracks: make(map[stream.Partition]*track),
 		ledger: make(ledger),
 		lives:  make(map[string]bundle.Topic),

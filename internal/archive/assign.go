@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/stream"
@@ -16,6 +17,8 @@ func (a *Archiver) Assign(partitions map[stream.Partition]stream.Topic) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.wanted = maps.Clone(partitions)
+	a.assigned++
+	a.assignedBefore, a.assignedAt = a.assignedAt, time.Now()
 	for p, t := range a.tracks {
 		if now, ok := a.wanted[p]; !ok || now.ID != t.asked {
 			t.gone = true
@@ -56,7 +59,7 @@ func (a *Archiver) assignLoop(ctx context.Context) error {
 // adopt begins with the partitions that were assigned and are not archived yet. Another process may have had them a moment ago, so
 // the store is asked again.
 func (a *Archiver) adopt(ctx context.Context) error {
-	fresh, unknown := a.unadopted()
+	fresh, unknown, upTo := a.unadopted()
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -73,18 +76,21 @@ func (a *Archiver) adopt(ctx context.Context) error {
 			a.lives[name] = t
 		}
 	}
-	before := maps.Clone(a.lives)
+	before, widths := maps.Clone(a.lives), a.widths()
 	for _, p := range fresh {
 		if topic, ok := a.wanted[p]; ok && a.tracks[p] == nil {
 			a.track(p, topic, before)
+			a.grown(topic, widths)
 		}
 	}
+	a.adopted = upTo
 	wake(a.gapWake)
 	return nil
 }
 
-// unadopted are the partitions to begin with, and whether there is one of which the ledger has nothing.
-func (a *Archiver) unadopted() (fresh []stream.Partition, unknown bool) {
+// unadopted are the partitions to begin with, whether there is one of which the ledger has nothing, and the number of the Assign that
+// they are of.
+func (a *Archiver) unadopted() (fresh []stream.Partition, unknown bool, upTo int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for p := range a.wanted {
@@ -94,13 +100,16 @@ func (a *Archiver) unadopted() (fresh []stream.Partition, unknown bool) {
 			unknown = unknown || !known
 		}
 	}
+	if len(fresh) == 0 {
+		a.adopted = a.assigned
+	}
 	slices.SortFunc(fresh, func(a, b stream.Partition) int {
 		if a.Topic != b.Topic {
 			return strings.Compare(a.Topic, b.Topic)
 		}
 		return int(a.Number) - int(b.Number)
 	})
-	return fresh, unknown
+	return fresh, unknown, a.assigned
 }
 
 // track begins with a partition; before are the lives that were known before this assignment. a.mu and a.building are held: the
@@ -112,12 +121,16 @@ func (a *Archiver) track(p stream.Partition, topic stream.Topic, before map[stri
 		return
 	}
 	now, recreated := life(p.Topic, topic.ID, known, ok)
-	if recreated && a.lives[p.Topic] != now {
-		a.happened(bundle.TopicRecreated{Old: known, New: now, Partitions: topic.Partitions, Factor: -1})
+	switch {
+	case a.lives[p.Topic] == now: // said, or known
+	case recreated:
+		a.happened(time.Now(), bundle.TopicRecreated{Old: known, New: now, Partitions: topic.Partitions, Factor: -1})
+	case !ok:
+		a.created(now, topic.Partitions)
 	}
 	a.lives[p.Topic] = now
 	a.drop(p, now) // of the time before it was given up: it is read again
-	t := &track{source: p, asked: topic.ID, topic: now, unsure: true}
+	t := &track{source: p, asked: topic.ID, topic: now, unsure: true, behind: time.Now()}
 	t.built = bundle.Position{Topic: now, Partition: p.Number, LeaderEpoch: -1}
 	a.tracks[p] = t
 	pos, has := a.ledger[p]

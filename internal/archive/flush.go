@@ -89,6 +89,9 @@ func (a *Archiver) commit(ctx context.Context) error {
 	b.object.Release()
 	a.mu.Lock()
 	a.used -= b.charge
+	a.bundles++
+	a.bytes += b.size
+	a.flying = time.Time{}
 	a.mu.Unlock()
 	wake(a.gapWake)
 	a.cfg.Durable(b.durable)
@@ -101,6 +104,7 @@ type unsent struct {
 	object  *bundle.Object
 	sum     [sha256.Size]byte // of all of its bytes, as the store wants it
 	charge  int64
+	size    int64
 	durable map[stream.Partition]stream.Upstream
 }
 
@@ -119,6 +123,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	defer a.building.Unlock()
 	a.mu.Lock()
 	items, charge := a.cut(a.flushBytes())
+	a.flying = items[0].since
 	now, gone := maps.Clone(a.ledger), make(map[*track]bool)
 	for _, i := range items {
 		if i.track != nil {
@@ -145,7 +150,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	if _, err := object.WriteTo(sum); err != nil {
 		return fmt.Errorf("digest %s: %w", object.Name(), err)
 	}
-	a.unsent = &unsent{object: object, sum: [sha256.Size]byte(sum.Sum(nil)), charge: charge, durable: b.durable(items)}
+	a.unsent = &unsent{object: object, sum: [sha256.Size]byte(sum.Sum(nil)), charge: charge, size: object.Size(), durable: b.durable(items)}
 	a.previous = f.Digest
 	a.header.Sequence++
 	a.mu.Lock()
@@ -170,7 +175,11 @@ func (a *Archiver) persist(ctx context.Context, what string, try func() error) e
 		if ctx.Err() != nil || hopeless(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if kind := store.Classify(err); n == 0 || kind != told {
+		kind := store.Classify(err)
+		a.mu.Lock()
+		a.errors[kind]++
+		a.mu.Unlock()
+		if n == 0 || kind != told {
 			told = kind
 			a.report(stream.Error, a.advice(kind), stream.F("doing", what), stream.F("error", err))
 		}

@@ -24,6 +24,9 @@ func (a *Archiver) page() int64 { return min(pageBytes, a.cfg.Memory/16) }
 func (a *Archiver) hurry(t *track) {
 	t.pause = 0
 	t.due = time.Now()
+	if t.behind.IsZero() {
+		t.behind = t.due
+	}
 	wake(a.gapWake)
 }
 
@@ -91,6 +94,9 @@ func (a *Archiver) looked(ctx context.Context, t *track, more bool, err error) {
 	} else {
 		t.pause = min(max(2*t.pause, firstLook), lastLook)
 		t.due = time.Now().Add(t.pause)
+		if err == nil {
+			t.behind = time.Time{}
+		}
 	}
 	a.mu.Unlock()
 	if err != nil && !told && ctx.Err() == nil {
@@ -243,6 +249,9 @@ func (a *Archiver) lost(t *track, at, to place, body bundle.Body) bool {
 		return true // the offers know better
 	}
 	a.move(t, to, body)
+	if body != nil {
+		a.gaps++
+	}
 	a.mu.Unlock()
 	if body != nil {
 		a.report(stream.Error, "the source no longer has what the archive was to read next", stream.F("partition", t.source),
@@ -264,6 +273,6 @@ func (a *Archiver) move(t *track, to place, body bundle.Body) {
 }
 
 // happened queues an event of the archiver's own. a.mu is held.
-func (a *Archiver) happened(body bundle.Body) {
-	a.push(&item{event: &bundle.Event{At: time.Now(), Body: body}, charge: eventCost})
+func (a *Archiver) happened(at time.Time, body bundle.Body) {
+	a.push(&item{event: &bundle.Event{At: at, Body: body}, charge: eventCost})
 }

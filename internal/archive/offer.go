@@ -37,7 +37,7 @@ func (a *Archiver) Offer(p Piece) bool {
 	}
 	switch f := a.take(t, p); f {
 	case fits:
-		t.pause, t.due = quiet, time.Now().Add(quiet)
+		t.pause, t.due, t.behind = quiet, time.Now().Add(quiet), time.Time{}
 		return true
 	case stale:
 		return false // replication comes from behind: nothing is missing
@@ -51,11 +51,11 @@ func (a *Archiver) Offer(p Piece) bool {
 func (a *Archiver) offerLimit() int64 { return a.cfg.Memory - a.cfg.Memory/4 }
 
 // Behind says that replication should not fetch now: with archive.on.failure=pause, while more than half of the memory waits for the
-// store. Without it, it is always false.
+// store, or the store has not told yet where partitions go on. Without it, it is always false.
 func (a *Archiver) Behind() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cfg.Pause && a.used > a.cfg.Memory/2
+	return a.cfg.Pause && (a.used > a.cfg.Memory/2 || a.adopted == 0 || a.adopted != a.assigned)
 }
 
 // Event adds what happened at a time by the clock of this process: topics, configs, groups, runs. False says that no memory is free,

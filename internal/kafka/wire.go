@@ -26,7 +26,8 @@ type Wire struct {
 	grace  time.Duration // of the producer's request.timeout.ms, the part that a broker may use up
 
 	mu      sync.Mutex
-	senders map[int32]*Sender // one for each broker that was produced to
+	senders map[int32]*Sender  // one for each broker that was produced to
+	leads   map[string]leaders // of topics that ReadPlace reads
 }
 
 // NewWire prepares a data-plane client. It connects when the first request is made.
@@ -35,7 +36,7 @@ func NewWire(c Client) (*Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Wire{grace: c.requestTimeout * 3 / 4, senders: make(map[int32]*Sender)}
+	w := &Wire{grace: c.requestTimeout * 3 / 4, senders: make(map[int32]*Sender), leads: make(map[string]leaders)}
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), produceVersion)
 	opts = append(opts, kgo.MaxVersions(versions), kgo.WithHooks(writeHook{w}))

@@ -23,6 +23,7 @@ type Session interface {
 const (
 	fetchMaxWait  = 500 * time.Millisecond // fetch.max.wait.ms, Kafka's default
 	fetchHeldWait = 10 * time.Millisecond  // while a partition waits for room, so that it is asked for again soon
+	fetchFullWait = 100 * time.Millisecond // while the tee is full
 	fetchBackoff  = 100 * time.Millisecond // after a failed request, doubled up to fetchBackoffMax
 
 	fetchBackoffMax = 2 * time.Second
@@ -49,6 +50,7 @@ type fetcher struct {
 	budget  *Budget
 	sizes   FetchSizes
 	origins *Origins // may be nil
+	tee     Tee      // may be nil
 	out     chan<- fetchAnswer
 	starved chan<- struct{} // told while there is no memory for an answer
 
@@ -74,9 +76,9 @@ type fetchAnswer struct {
 	err    error // of the request as a whole
 }
 
-func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, origins *Origins, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
+func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, origins *Origins, tee Tee, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
 	return &fetcher{
-		broker: broker, session: session, budget: budget, sizes: sizes, origins: origins, out: out, starved: starved,
+		broker: broker, session: session, budget: budget, sizes: sizes, origins: origins, tee: tee, out: out, starved: starved,
 		pending:  make(chan struct{}, 1),
 		readings: make(map[stream.Partition]*reading),
 		held:     make(map[stream.Partition]bool),
@@ -131,6 +133,10 @@ func (f *fetcher) run(ctx context.Context) {
 			} else {
 				f.rest(ctx, time.After(fetchHeldWait)) // gates empty without a word
 			}
+			continue
+		}
+		if f.tee != nil && f.tee.Full() {
+			f.rest(ctx, time.After(fetchFullWait))
 			continue
 		}
 		answer, err := f.fetch(ctx)
@@ -228,7 +234,12 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 			c.err = &diverged{end: *part.Diverged}
 		}
 		if c.err == nil {
-			c.views, c.next, c.epoch, c.err = route(ctx, part, r.place.Offset, c.epoch, origins)
+			var read routed
+			read, c.err = route(ctx, part, r.place.Offset, c.epoch, origins)
+			c.views, c.next, c.epoch = read.views, read.next, read.epoch
+			if c.err == nil {
+				f.tell(r.place, read.next, read.whole, part)
+			}
 		}
 		for _, v := range c.views {
 			c.bytes += int64(len(v.Bytes()))

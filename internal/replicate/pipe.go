@@ -53,6 +53,7 @@ type Config struct {
 	Budget   *Budget
 	Sizes    FetchSizes
 	Origins  *Origins    // of the flow that writes into the source topics; nil where none does
+	Tee      Tee         // gets all that is read; nil: nobody
 	Codec    batch.Codec // of batches that have to be rebuilt; batch.KeepCodec leaves them as they were
 	Acked    func(stream.Ack)
 	Report   stream.Report
@@ -75,6 +76,7 @@ type Pipe struct {
 	budget    *Budget
 	sizes     FetchSizes
 	origins   *Origins
+	tee       Tee
 	shared    bool
 	codec     batch.Codec
 	resume    Resumer
@@ -128,7 +130,7 @@ type Pipe struct {
 // New makes a pipe; it does nothing before Run.
 func New(c Config) *Pipe {
 	p := &Pipe{
-		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec, origins: c.Origins, shared: c.SharedRemote,
+		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec, origins: c.Origins, tee: c.Tee, shared: c.SharedRemote,
 		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside, topicGone: c.TopicGone,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),

@@ -24,6 +24,14 @@ type chunk struct {
 	err        error
 }
 
+// routed is what a fetched partition holds.
+type routed struct {
+	views []batch.View
+	whole []byte          // the batches at and after the place that was asked for, those left out too
+	next  stream.Upstream // the first offset after them
+	epoch Epoch           // of the batch before next
+}
+
 // route frames the batches of a fetched partition, checks their CRC, and leaves out what a reader of the source would not
 // see: batches before the place that was asked for, control batches, by the answer's list aborted transactions, and what the
 // opposite flow has written.
@@ -31,26 +39,29 @@ type chunk struct {
 //
 // Leader epochs do not go back in one log. Where they go on, the broker has checked that the epoch before was read to its
 // end; where it has not, that is to be checked as well.
-func route(ctx context.Context, f stream.Fetched, from stream.Upstream, before Epoch, origins *originAnswer) (views []batch.View, next stream.Upstream, epoch Epoch, err error) {
-	next, epoch = from, before
+func route(ctx context.Context, f stream.Fetched, from stream.Upstream, before Epoch, origins *originAnswer) (r routed, err error) {
+	r.next, r.epoch = from, before
 	aborted := newAbortedSet(f.Aborted)
+	start := 0
 	for rest := f.Records; len(rest) > 0; {
 		var v batch.View
 		v, rest, err = batch.Next(rest)
 		if errors.Is(err, batch.ErrTruncated) {
-			return views, next, epoch, nil
+			return r, nil
 		}
 		if err == nil {
 			err = v.Verify()
 		}
 		if err != nil {
-			return views, next, epoch, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+			return r, fmt.Errorf("read %s at %d: %w", f.Partition, r.next, err)
 		}
+		end := len(f.Records) - len(rest)
 		if stream.Upstream(v.LastOffset()) < from {
+			start = end
 			continue
 		}
-		if now := v.LeaderEpoch(); now >= 0 && (now < epoch.Number() || f.Unguarded && now > epoch.Number() && epoch.Number() >= 0) {
-			return views, next, epoch, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, next, now, epoch.Number(), errNewEpoch)
+		if now := v.LeaderEpoch(); now >= 0 && (now < r.epoch.Number() || f.Unguarded && now > r.epoch.Number() && r.epoch.Number() >= 0) {
+			return r, fmt.Errorf("read %s at %d: leader epoch %d follows %d: %w", f.Partition, r.next, now, r.epoch.Number(), errNewEpoch)
 		}
 		keep, err := aborted.keeps(v)
 		if keep && err == nil {
@@ -59,14 +70,14 @@ func route(ctx context.Context, f stream.Fetched, from stream.Upstream, before E
 			keep = !sentBack
 		}
 		if err != nil {
-			return views, next, epoch, fmt.Errorf("read %s at %d: %w", f.Partition, next, err)
+			return r, fmt.Errorf("read %s at %d: %w", f.Partition, r.next, err)
 		}
 		if keep {
-			views = append(views, v)
+			r.views = append(r.views, v)
 		}
-		next, epoch = stream.Upstream(v.LastOffset())+1, EpochOf(v.LeaderEpoch())
+		r.whole, r.next, r.epoch = f.Records[start:end], stream.Upstream(v.LastOffset())+1, EpochOf(v.LeaderEpoch())
 	}
-	return views, next, epoch, nil
+	return r, nil
 }
 
 // abortedSet follows the aborted transactions of one answer: a producer named in the list is out from its first aborted

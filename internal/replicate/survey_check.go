@@ -220,11 +220,11 @@ func (s *survey) batchAt(ctx context.Context, offset int64) (v batch.View, ok bo
 	if err != nil {
 		return v, false, fmt.Errorf("read %s at %d: %w", s.gap.Remote, offset, err)
 	}
-	views, _, _, err := route(ctx, f, stream.Upstream(offset), Epoch{}, nil)
-	if err != nil || len(views) == 0 || views[0].BaseOffset() > offset {
+	r, err := route(ctx, f, stream.Upstream(offset), Epoch{}, nil)
+	if err != nil || len(r.views) == 0 || r.views[0].BaseOffset() > offset {
 		return v, false, err
 	}
-	return views[0], true, nil
+	return r.views[0], true, nil
 }
 
 func sameProducer(a, b batch.View) bool {

@@ -41,11 +41,11 @@ func batchesUpTo(ctx context.Context, from Reader, p stream.Partition, at, end i
 		if err != nil {
 			return at, fmt.Errorf("read %s at %d: %w", p, at, err)
 		}
-		views, next, _, err := route(ctx, f, stream.Upstream(at), Epoch{}, origins.answer())
+		r, err := route(ctx, f, stream.Upstream(at), Epoch{}, origins.answer())
 		if err != nil {
 			return at, err
 		}
-		for _, v := range views {
+		for _, v := range r.views {
 			if v.BaseOffset() >= end && v.Magic() == 2 {
 				return end, nil
 			}
@@ -53,10 +53,10 @@ func batchesUpTo(ctx context.Context, from Reader, p stream.Partition, at, end i
 				return end, err
 			}
 		}
-		if int64(next) <= at {
+		if int64(r.next) <= at {
 			return at, nil
 		}
-		at = int64(next)
+		at = int64(r.next)
 	}
 	return at, nil
 }
@@ -107,15 +107,15 @@ func (c *cursor) turn(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	views, next, _, err := route(ctx, f, stream.Upstream(c.at), Epoch{}, c.origins.answer())
+	r, err := route(ctx, f, stream.Upstream(c.at), Epoch{}, c.origins.answer())
 	if err != nil {
 		return fail(err)
 	}
-	if int64(next) <= c.at {
+	if int64(r.next) <= c.at {
 		return false, nil
 	}
 	c.page = c.page[:0]
-	for _, v := range views {
+	for _, v := range r.views {
 		if v.BaseOffset() >= c.end {
 			break
 		}
@@ -136,7 +136,7 @@ func (c *cursor) turn(ctx context.Context) (more bool, err error) {
 			return fail(err)
 		}
 	}
-	c.at = int64(next)
+	c.at = int64(r.next)
 	return true, nil
 }
 

@@ -1,0 +1,51 @@
+package archive
+
+import (
+	"maps"
+	"time"
+
+	"tandem/internal/archive/store"
+)
+
+// Standing is how an Archiver gets on; numbers count from its start.
+type Standing struct {
+	Oldest  time.Time // since when what is not durable has waited for longest; zero: all that is known of is durable
+	Behind  int       // partitions that are read from the source, since it has more than was taken
+	Memory  int64     // bytes in use, of Config.Memory
+	Bundles int64     // stored
+	Bytes   int64     // of them
+	Gaps    int64     // places where the source no longer had what was to be archived next
+	Errors  map[store.Kind]int64
+}
+
+// counts are what is counted for a Standing.
+type counts struct {
+	bundles, bytes, gaps int64
+	errors               map[store.Kind]int64 // after which it was tried again
+	flying               time.Time            // since when the oldest thing has waited that is on its way to the store
+}
+
+// Standing tells how the archive gets on.
+func (a *Archiver) Standing() Standing {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := Standing{Memory: a.used, Bundles: a.bundles, Bytes: a.bytes, Gaps: a.gaps, Errors: maps.Clone(a.errors)}
+	oldest := func(t time.Time) {
+		if !t.IsZero() && (s.Oldest.IsZero() || t.Before(s.Oldest)) {
+			s.Oldest = t
+		}
+	}
+	if a.adopted == 0 {
+		oldest(a.made)
+	}
+	oldest(a.flying)
+	if len(a.items) > 0 {
+		oldest(a.items[0].since)
+	}
+	for _, t := range a.tracks {
+		if oldest(t.behind); !t.behind.IsZero() {
+			s.Behind++
+		}
+	}
+	return s
+}
