@@ -222,6 +222,9 @@ func TestWriterRefuses(t *testing.T) {
 		Gap{Topic: topic("t"), From: -1}, TopicWidened{From: -1}, Mark{Positions: []Position{{}}},
 		Runs{Runs: []stream.Run{{Up: 5, Count: 5}, {Up: 6, Count: 1}}},
 		TopicConfigs{Configs: []Config{{Name: "x", Value: string(random(9 << 20))}}},
+		Removed{Ranges: []RemovedRange{{Topic: topic("t"), From: 5, To: 4}}}, Removed{Ranges: []RemovedRange{{Topic: topic("t"), From: -5}}},
+		Compacted{Chunks: []CompactedChunk{{Chunk: 1}, {Chunk: 1}}}, Compacted{Chunks: []CompactedChunk{{Chunk: -1}}},
+		Compacted{Chunks: []CompactedChunk{{Steps: []Step{{Next: 5}, {Next: 4}}}}},
 	} {
 		if err := w.Event(noon, b); err == nil {
 			t.Errorf("event %T", b)

@@ -34,6 +34,8 @@ const (
 	KindRuns           Kind = 9
 	KindGap            Kind = 10
 	KindMark           Kind = 11
+	KindRemoved        Kind = 12
+	KindCompacted      Kind = 13
 )
 
 // String is the kind's name, as commands show it.
@@ -42,6 +44,7 @@ func (k Kind) String() string {
 		KindTopicCreated: "topic-created", KindTopicWidened: "topic-widened", KindTopicDeleted: "topic-deleted",
 		KindTopicRecreated: "topic-recreated", KindTruncated: "truncated", KindTopicConfigs: "topic-configs", KindACLs: "acls",
 		KindGroupOffsets: "group-offsets", KindRuns: "runs", KindGap: "gap", KindMark: "mark",
+		KindRemoved: "removed", KindCompacted: "compacted",
 	}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
@@ -159,6 +162,44 @@ type Mark struct {
 	Positions  []Position
 }
 
+// Removed says which bundles were taken away, and why. It is stored before the first of them goes.
+type Removed struct {
+	Reason  string // "pruned" or "compacted"
+	Objects []RemovedObject
+	Ranges  []RemovedRange // what is gone for good; of pruned ones only
+}
+
+// RemovedObject is a bundle that was taken away.
+type RemovedObject struct {
+	Name   string
+	Digest Digest // zero where it could not be read
+}
+
+// RemovedRange is a stretch of a partition that no bundle has any more: From <= offset < To.
+type RemovedRange struct {
+	Topic     Topic
+	Partition int32
+	From, To  stream.Upstream
+}
+
+// Compacted says of chunks of its own bundle, which were put together from those of older bundles, when they were archived.
+type Compacted struct {
+	Chunks []CompactedChunk // by number
+}
+
+// CompactedChunk is one of them.
+type CompactedChunk struct {
+	Chunk int // index in the footer
+	Steps []Step
+}
+
+// Step says when the part of a chunk from the step before (at first: from its beginning) to Next was first archived. Next of the last
+// step is the chunk's.
+type Step struct {
+	At   time.Time
+	Next stream.Upstream
+}
+
 func appendEvent(b []byte, ev Event, created time.Time) ([]byte, error) {
 	inner, v := &encoder{}, int64(eventVersion)
 	if err := ev.Body.encode(inner); err != nil {
@@ -225,6 +266,10 @@ func (d *decoder) known(kind Kind, v int64) Body {
 		return Gap{Topic: d.topic(), Partition: d.int32(), From: d.offset(), To: d.offset(), Reason: d.string()}
 	case KindMark:
 		return Mark{Name: d.string(), Note: d.string(), Positions: d.positions()}
+	case KindRemoved:
+		return d.removed()
+	case KindCompacted:
+		return d.compacted()
 	default:
 		return nil
 	}

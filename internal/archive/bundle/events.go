@@ -25,6 +25,8 @@ func (GroupOffsets) kind() Kind   { return KindGroupOffsets }
 func (Runs) kind() Kind           { return KindRuns }
 func (Gap) kind() Kind            { return KindGap }
 func (Mark) kind() Kind           { return KindMark }
+func (Removed) kind() Kind        { return KindRemoved }
+func (Compacted) kind() Kind      { return KindCompacted }
 
 func (u Unknown) encode(e *encoder) error {
 	e.raw(u.Raw)

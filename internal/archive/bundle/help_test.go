@@ -226,5 +226,9 @@ func bodies() []Body {
 		Mark{Name: "before-deploy-42", Note: "by hand", Positions: []Position{{Topic: orders, Partition: 3, Next: 105, LeaderEpoch: 5}}},
 		Unknown{Number: 99, Version: 3, Raw: []byte{1, 2, 3}},
 		Unknown{Number: KindGap, Version: 2, Raw: nil},
+		Removed{Reason: "pruned", Objects: []RemovedObject{{"v1/A/bundles/x.tdm", sha256.Sum256([]byte("x"))}, {"y", Digest{}}},
+			Ranges: []RemovedRange{{orders, 3, 10, 90}, {orders, 4, 7, 7}}},
+		Compacted{Chunks: []CompactedChunk{{0, []Step{{noon, 101}, {noon.Add(-time.Hour), 103}, {noon.Add(time.Hour), 104}}}, {2, nil},
+			{3, []Step{{noon, 4}}}}},
 	}
 }
