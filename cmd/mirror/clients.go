@@ -13,6 +13,8 @@ type clients struct {
 	sourceWire, targetWire *kafka.Wire
 	// reader reads single stretches of the source: behind a fetch of the pipe that waits for records, each page would wait too.
 	reader *kafka.Wire
+	// archiveWire reads what the archive has not got from the pipe.
+	archiveWire *kafka.Wire
 }
 
 // open builds the clients from the flow's properties; nothing connects yet.
@@ -33,14 +35,23 @@ func open(c config.Flow) (clients, error) {
 		return kafka.NewWire(p)
 	}
 	var err error
-	if all.target, err = admin(c.Target, c.TargetAdmin); err != nil {
-		return all, err
+	if c.Enabled || c.Heartbeats {
+		if all.target, err = admin(c.Target, c.TargetAdmin); err != nil {
+			return all, err
+		}
+	}
+	if c.Enabled || c.Archive.Enabled {
+		if all.source, err = admin(c.Source, c.SourceAdmin); err != nil {
+			return all, err
+		}
+	}
+	if c.Archive.Enabled {
+		if all.archiveWire, err = wire(c.Source, c.SourceConsumer); err != nil {
+			return all, err
+		}
 	}
 	if !c.Enabled {
 		return all, nil
-	}
-	if all.source, err = admin(c.Source, c.SourceAdmin); err != nil {
-		return all, err
 	}
 	if all.sourceWire, err = wire(c.Source, c.SourceConsumer); err != nil {
 		return all, err
@@ -58,7 +69,7 @@ func (c clients) close() {
 			_ = a.Close() // what was to be written has been
 		}
 	}
-	for _, w := range []*kafka.Wire{c.sourceWire, c.reader, c.targetWire} {
+	for _, w := range []*kafka.Wire{c.sourceWire, c.reader, c.archiveWire, c.targetWire} {
 		if w != nil {
 			w.Close()
 		}

@@ -97,6 +97,7 @@ func (r *replication) hand(ctx context.Context, s topics.Snapshot) error {
 	list := r.failed.copied(all)
 	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != r.told && len(list) > 0 {
 		r.told = line
+		r.archive.kick()
 		r.tell(stream.Info, line)
 	}
 	if err := r.pipe.Assign(ctx, list); err != nil {
@@ -119,6 +120,7 @@ func (r *replication) syncConfigs(ctx context.Context) error {
 
 // topicGone has the topics refreshed at once: what the source does not know any more may have been made anew.
 func (r *replication) topicGone() {
+	r.archive.kick()
 	select {
 	case r.gone <- struct{}{}:
 	default:

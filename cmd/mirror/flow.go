@@ -19,7 +19,7 @@ import (
 	"tandem/internal/stream"
 )
 
-// flow runs one pair of clusters: heartbeats, and replication if the pair is enabled.
+// flow runs one pair of clusters: heartbeats, replication if the pair is enabled, and the archive if it has one.
 type flow struct {
 	conf    config.Flow
 	budget  *replicate.Budget
@@ -30,6 +30,7 @@ type flow struct {
 	mapRoom int64      // bytes for segments of this flow's map
 
 	clients clients
+	archive *archiving         // nil without one
 	origin  *replicate.Origins // nil unless both directions keep topic names
 	noted   *registry          // of the ids in it
 }
@@ -42,6 +43,32 @@ func (f *flow) run(ctx context.Context) error {
 	}
 	defer f.clients.close()
 	f.origin = f.origins()
+	if !f.conf.Archive.Enabled {
+		return f.work(ctx)
+	}
+	if f.archive, err = f.openArchive(ctx); err != nil {
+		return cannotRun{fmt.Errorf("flow %s: %w", f.conf.Flow, err)}
+	}
+	defer f.archive.close()
+	f.board.archive(f.conf.Flow, f.archive)
+	// The archive waits for nobody, and ends last: what is acknowledged in the end belongs to it.
+	archive, ends := context.WithCancel(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.archive.run(archive) })
+	group.Go(func() error {
+		defer ends()
+		defer f.archive.lastRuns()
+		return f.work(ctx)
+	})
+	return group.Wait()
+}
+
+// work is heartbeats and replication, until ctx ends.
+func (f *flow) work(ctx context.Context) error {
+	if !f.conf.Enabled && !f.conf.Heartbeats {
+		<-ctx.Done()
+		return nil
+	}
 	if err := f.reach(ctx); err != nil {
 		return err
 	}
@@ -320,7 +347,7 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Budget: r.budget,
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
-		Origins: r.origin, SharedRemote: c.TwoWay,
+		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(),
 	}
 }
 
@@ -347,6 +374,9 @@ func (r *replication) acked(a stream.Ack) {
 	}
 	if r.syncs != nil {
 		r.syncs.ack(a)
+	}
+	if r.archive != nil {
+		r.archive.runs.ack(a)
 	}
 	if r.observe != nil {
 		r.observe(r.conf.Flow, a)

@@ -96,7 +96,7 @@ func boundHeap(ctx context.Context, conf *config.Config, b *board) {
 	tick := time.NewTicker(boundHeapEvery)
 	defer tick.Stop()
 	for {
-		debug.SetMemoryLimit(conf.MemoryBytes + conf.OffsetMapBytes + heapRoom + positionRoom*b.positions())
+		debug.SetMemoryLimit(conf.MemoryBytes + conf.OffsetMapBytes + archiveMemory(conf) + heapRoom + positionRoom*b.positions())
 		select {
 		case <-ctx.Done():
 			return

@@ -29,10 +29,11 @@ type board struct {
 	mu      sync.Mutex // guards what follows
 	pipes   map[stream.Flow]*replicate.Pipe
 	keepers map[stream.Flow]*checkpoint.Keeper
+	teed    map[stream.Flow]*archiving
 }
 
 func newBoard(conf *config.Config, budget *replicate.Budget, maps *exactMaps) *board {
-	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper)}
+	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper), teed: make(map[stream.Flow]*archiving)}
 	for _, f := range conf.Flows {
 		if f.Enabled {
 			b.wanted = append(b.wanted, f.Flow)
@@ -52,6 +53,13 @@ func (b *board) show(f stream.Flow, p *replicate.Pipe) {
 func (b *board) groups(f stream.Flow, k *checkpoint.Keeper) {
 	b.mu.Lock()
 	b.keepers[f] = k
+	b.mu.Unlock()
+}
+
+// archive makes the archive of a flow visible.
+func (b *board) archive(f stream.Flow, a *archiving) {
+	b.mu.Lock()
+	b.teed[f] = a
 	b.mu.Unlock()
 }
 

@@ -172,7 +172,7 @@ func TestListsThatCannotBe(t *testing.T) {
 // A store that ignores the condition writes over objects: found out before an archive rests on it.
 func TestProbeFindsAStoreThatWritesOver(t *testing.T) {
 	s := overwriting{opened(t, "mem://", Options{})}
-	if err := Probe(t.Context(), s, "probe"); !errors.Is(err, errProbe) {
+	if err := Probe(t.Context(), s, "probe"); !errors.Is(err, ErrUnfit) {
 		t.Fatal(err)
 	}
 }

@@ -56,7 +56,7 @@ type Info struct {
 
 const maxName = 1024 // bytes, prefix included: S3's and Google's limit
 
-// CheckName says what is wrong with an object's name. Names are segments of A-Z a-z 0-9 . _ - = + separated by slashes, and
+// CheckName says what is wrong with an object's name. Names are segments of A-Z a-z 0-9 . _ - = + % separated by slashes, and
 // no segment begins with a dot: the same name then means the same in every store, a local folder too.
 func CheckName(name string) error {
 	if len(name) > maxName {
@@ -67,14 +67,14 @@ func CheckName(name string) error {
 			return fmt.Errorf("object name %q: a segment is empty or begins with a dot", name)
 		}
 		if i := strings.IndexFunc(segment, func(r rune) bool { return !isPlain(r) }); i >= 0 {
-			return fmt.Errorf("object name %q: only letters, digits and ._-=+ are allowed in a segment", name)
+			return fmt.Errorf("object name %q: only letters, digits and ._-=+%% are allowed in a segment", name)
 		}
 	}
 	return nil
 }
 
 func isPlain(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-=+", r)
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-=+%", r)
 }
 
 // ReaderAt reads an object by range, each ReadAt a Get. The context is that of every ReadAt to come.
@@ -115,8 +115,8 @@ func readAt(ctx context.Context, s Store, info Info, p []byte, offset int64) (in
 	return n, err
 }
 
-// errProbe says that a store lacks what an archive rests on.
-var errProbe = errors.New("not fit for an archive")
+// ErrUnfit says that a store lacks what an archive rests on.
+var ErrUnfit = errors.New("not fit for an archive")
 
 // Probe finds out whether the store refuses to write over an object, with an object of the given name that must not exist. It
 // deletes the object again; under object lock it stays until the lock ends.
@@ -128,7 +128,7 @@ func Probe(ctx context.Context, s Store, name string) error {
 	err := s.Put(ctx, name, body(second), sha256.Sum256(second))
 	switch {
 	case err == nil:
-		err = fmt.Errorf("%w: it wrote over an object that was there (it ignores If-None-Match): choose a store with conditional writes", errProbe)
+		err = fmt.Errorf("%w: it wrote over an object that was there (it ignores If-None-Match): choose a store with conditional writes", ErrUnfit)
 	case Classify(err) == Conflict:
 		err = nil
 	}
