@@ -60,7 +60,7 @@ func contenderNames() []string {
 	for _, c := range contenders {
 		names = append(names, c.name)
 	}
-	return names
+	return append(names, teeName, peerName)
 }
 
 // newTask makes aliases that no earlier run has used: positions and internal topics are named by them.

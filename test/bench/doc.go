@@ -2,6 +2,7 @@
 // brokers, so that the machine's speed falls out of the comparison.
 //
 //	go run ./test/bench [--scale 0.1] [--jobs L,P,S,latency,partitions] [--only tandem,mm2,sarama] [--repeat 3] [--json FILE]
+//	go run ./test/bench --jobs archive,restore,verify,space,cost [--only tandem,tee,oso] [--s3]
 //
 // A job is a source topic, written once before anything is measured. A contender is a process that copies it. Everybody
 // finds the same: data and (empty) remote topic exist; each run has cluster aliases of its own, so that no contender
@@ -16,6 +17,17 @@
 //
 // The job `partitions`, which runs only when it is named, copies 2,000 partitions of 40 topics with a record in each: the time until
 // all are copied, then the processor's share while nothing is written, and while each partition gets a record every 4 s.
+//
+// # The archive
+//
+// Five more jobs run only when they are named. The first four are about the topic of L: `archive` is the mirror alone, the mirror with its
+// archive in a local folder (tee; with --s3 also on a real S3 server), and a backup by the peer, OSO Kafka Backup's engine,
+// into a local folder (oso); `restore` brings it back into a cluster that does not have it, beside the mirror that copies it;
+// `verify` and `space` read and compact what tee has left. Processor time is that of the whole process here, with what is stored while it
+// stops: the archive is read then, and must hold every record. `cost` counts the objects that a minute's trickle over 1,000
+// partitions makes. Where the rows are there for it, a claim is printed with how it stood.
+//
+// The peer is compiled with cargo at the first use, into .cache. It runs with its defaults, but adds no headers to records.
 //
 // Not measured: brokers' own load, and recovery. One machine holds everything, so on few cores a contender
 // also competes with the brokers it feeds.

@@ -21,6 +21,7 @@ type flags struct {
 	jobs   []string
 	only   []string
 	repeat int
+	s3     bool
 	json   string
 }
 
@@ -38,16 +39,17 @@ func parse(args []string) (flags, error) {
 	var jobList, contenderList string
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.Float64Var(&f.scale, "scale", 1, "share of the records, and of the latency run's time")
-	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run; partitions is one more")
-	set.StringVar(&contenderList, "only", strings.Join(contenderNames(), ","), "which contenders to run")
+	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run; also: partitions, "+strings.Join(archiveJobs, ", "))
+	set.StringVar(&contenderList, "only", strings.Join(contenderNames(), ","), "which contenders to run; "+teeName+" and "+peerName+" only take part in the archive's jobs")
 	set.IntVar(&f.repeat, "repeat", 1, "runs of each contender and job; contenders take turns")
+	set.BoolVar(&f.s3, "s3", false, "job archive: also archive to an S3 server")
 	set.StringVar(&f.json, "json", "", "also write the figures to this file")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
 	f.jobs, f.only = strings.Split(jobList, ","), strings.Split(contenderList, ",")
 	for _, name := range f.jobs {
-		if _, ok := jobs[name]; !ok && name != latencyJob && name != partitionsJob {
+		if _, ok := jobs[name]; !ok && name != latencyJob && name != partitionsJob && !slices.Contains(archiveJobs, name) {
 			return f, fmt.Errorf("--jobs: no job %q", name)
 		}
 	}
@@ -72,8 +74,8 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{dir: dir}
-	if b.contenders, err = build(ctx, dir, f.only); err != nil {
+	b := &bench{dir: dir, programs: map[string]string{}}
+	if b.contenders, err = b.build(ctx, f.only); err != nil {
 		return err
 	}
 	say("starting two brokers (Kafka %s)", realkafka.Version)
@@ -84,7 +86,10 @@ func run(ctx context.Context, args []string) error {
 		defer (*c).stop()
 	}
 	var report report
-	for _, name := range f.jobs {
+	for i, name := range f.jobs {
+		if slices.Contains(archiveJobs, name) && slices.ContainsFunc(f.jobs[:i], overArchive(name)) {
+			continue // that one ran this one as well
+		}
 		if err := b.runJob(ctx, name, f, &report); err != nil {
 			// What was measured so far is worth having.
 			return errors.Join(report.print(os.Stdout), fmt.Errorf("job %s: %w", name, err))
@@ -101,7 +106,8 @@ type bench struct {
 	dir        string
 	a, b       *cluster
 	contenders []contender
-	runs       int // counts runs, for aliases that were never used before
+	programs   map[string]string // built, by their Go package
+	runs       int               // counts runs, for aliases that were never used before
 }
 
 func (b *bench) runJob(ctx context.Context, name string, f flags, report *report) error {
@@ -110,6 +116,10 @@ func (b *bench) runJob(ctx context.Context, name string, f flags, report *report
 		return b.runLatency(ctx, f, report)
 	case partitionsJob:
 		return b.runMany(ctx, f, report)
+	case costJob:
+		return b.runCost(ctx, f, report)
+	case archiveJob, restoreJob, verifyJob, spaceJob:
+		return b.runArchive(ctx, f, report)
 	}
 	j := jobs[name].scaled(f.scale)
 	say("job %s: writing %d records", j.name, j.records)
@@ -131,23 +141,34 @@ func (b *bench) runJob(ctx context.Context, name string, f flags, report *report
 	return b.a.deleteTopic(ctx, j.topic())
 }
 
-// build compiles what is to be measured, from this tree.
-func build(ctx context.Context, dir string, only []string) ([]contender, error) {
-	var list []contender
+// build compiles what is to be measured.
+func (b *bench) build(ctx context.Context, only []string) (list []contender, err error) {
 	for _, c := range contenders {
 		if !slices.Contains(only, c.name) {
 			continue
 		}
 		if c.source != "" {
-			c.binary = filepath.Join(dir, c.name)
-			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", c.binary, c.source)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return nil, fmt.Errorf("build %s: %w\n%s", c.source, err, out)
+			if c.binary, err = b.program(ctx, c.source); err != nil {
+				return nil, err
 			}
 		}
 		list = append(list, c)
 	}
 	return list, nil
+}
+
+// program compiles a Go package of this tree, once.
+func (b *bench) program(ctx context.Context, source string) (string, error) {
+	if file, ok := b.programs[source]; ok {
+		return file, nil
+	}
+	file := filepath.Join(b.dir, filepath.Base(source))
+	args := []string{"build", "-trimpath", "-o", file, source}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", source, err, out)
+	}
+	b.programs[source] = file
+	return file, nil
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

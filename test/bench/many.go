@@ -130,7 +130,7 @@ func (m *spreadOut) watch(ctx context.Context, target *cluster, w *manyWriter, r
 	if m.Idle, err = share(ctx, p, func(ctx context.Context) error { return rest(ctx, manyIdle) }); err != nil {
 		return err
 	}
-	if m.Trickle, err = share(ctx, p, w.trickle); err != nil {
+	if m.Trickle, err = share(ctx, p, func(ctx context.Context) error { return w.trickle(ctx, manyTrickle) }); err != nil {
 		return err
 	}
 	if err := target.holdsAll(ctx, remotes, w.sent, p); err != nil {
@@ -188,13 +188,13 @@ func (w *manyWriter) write(ctx context.Context, records int) error {
 	return nil
 }
 
-func (w *manyWriter) trickle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*manyTrickle)
+func (w *manyWriter) trickle(ctx context.Context, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*length)
 	defer cancel()
 	tick := time.NewTicker(manyTick)
 	defer tick.Stop()
 	each := max(1, len(w.topics)*manyEach*int(manyTick)/int(manyRound))
-	for range manyTrickle / manyTick {
+	for range length / manyTick {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

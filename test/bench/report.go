@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -17,6 +18,8 @@ type report struct {
 	Copies []copied
 	Delays []delayed
 	Many   []spreadOut
+	Kept   []kept
+	Costs  []costs
 }
 
 // spread is the smallest, middle and largest of some runs' values.
@@ -32,8 +35,12 @@ func spreadOf[T any](runs []T, value func(T) float64) spread {
 	return spread{least: v[0], median: (v[(n-1)/2] + v[n/2]) / 2, most: v[n-1]}
 }
 
-// text shows the median, the range where there is one, and the ratio to Tandem's median where there is that.
+// text shows the median, the range where there is one, and the ratio to Tandem's median where there is that; for what was not measured
+// a dash.
 func (s spread) text(format string, reference *spread) string {
+	if math.IsNaN(s.median) {
+		return "-"
+	}
 	text := fmt.Sprintf(format, s.median)
 	if s.least != s.most {
 		text += fmt.Sprintf(" ("+format+"-"+format+")", s.least, s.most)
@@ -83,6 +90,7 @@ func (r *report) print(w io.Writer) error {
 		}
 		printRows(table, partitionsJob, r.Many, func(m spreadOut) string { return m.Contender }, columns)
 	}
+	r.printArchive(table)
 	return table.Flush()
 }
 
@@ -134,6 +142,7 @@ func (r *report) writeJSON(file string, scale float64) error {
 	text, err := json.MarshalIndent(map[string]any{
 		"kafka": realkafka.Version, "go": runtime.Version(), "cpus": runtime.NumCPU(), "scale": scale,
 		"copies": r.Copies, "latency": r.Delays, "partitions": r.Many,
+		"archive": r.Kept, "cost": r.Costs, "claims": r.claims(),
 	}, "", "  ")
 	if err != nil {
 		return err

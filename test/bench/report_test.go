@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -39,6 +40,53 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// A claim is made where its rows are, and the ratio is that of medians.
+func TestClaims(t *testing.T) {
+	r := report{
+		Kept: []kept{
+			{Job: archiveJob, Contender: mirrorName, Wall: 10, CPU: 2},
+			{Job: archiveJob, Contender: teeName, Wall: 11, CPU: 3, PeakRSS: 100e6},
+			{Job: archiveJob, Contender: teeName, Wall: 13, CPU: 3, PeakRSS: 100e6},
+			{Job: archiveJob, Contender: teeName, Wall: 90, CPU: 3, PeakRSS: 100e6},
+			{Job: verifyJob, Contender: verifyName("chunk"), CPU: 1, Stored: 400e6},
+			{Job: verifyJob, Contender: verifyName("record"), CPU: 9, Stored: 400e6},
+		},
+		Costs: []costs{{Objects: 8}},
+	}
+	var got []string
+	for _, c := range r.claims() {
+		got = append(got, fmt.Sprintf("%s: %.1f, %s, %v", c.What, c.Seen, c.bound(), c.kept()))
+	}
+	want := []string{
+		"cpu of tee / mirror alone: 1.5, at most 1.6, true",
+		"time of tee / mirror alone: 1.3, at most 1.15, false",
+		"peak MB of tee: 100.0, at most 250, true",
+		"verify --level chunk, MB/s a core: 400.0, at least 500, false",
+		"objects of a minute's trickle: 8.0, at most 8, true",
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Fatalf("got\n%s\nwant\n%s", g, w)
+	}
+}
+
+// Of the jobs on one archive the first that is named runs all of them.
+func TestOneRunDoesTheArchivesJobs(t *testing.T) {
+	for _, tt := range []struct {
+		before, name string
+		done         bool
+	}{
+		{"L", restoreJob, false},
+		{archiveJob, restoreJob, true},
+		{costJob, restoreJob, false},
+		{archiveJob, costJob, false},
+		{costJob, costJob, true},
+	} {
+		if got := overArchive(tt.name)(tt.before); got != tt.done {
+			t.Errorf("%s after %s: %v", tt.name, tt.before, got)
+		}
+	}
+}
+
 func TestSpreadTakesTheMiddle(t *testing.T) {
 	same := func(v float64) float64 { return v }
 	for _, tt := range []struct {
@@ -59,6 +107,7 @@ func TestFlags(t *testing.T) {
 	for _, tt := range []struct{ args, bad string }{
 		{args: ""},
 		{args: "--jobs S,latency,partitions --only mm2 --scale 0.1 --repeat 3"},
+		{args: "--jobs archive,restore,verify,space,cost --only tandem,tee,oso --s3"},
 		{args: "--jobs X", bad: `no job "X"`},
 		{args: "--only mm3", bad: `no contender "mm3"`},
 		{args: "--repeat 0", bad: "positive"},
