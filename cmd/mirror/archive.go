@@ -33,13 +33,14 @@ type archiving struct {
 
 	mu     sync.Mutex // guards what follows
 	errors map[store.Kind]int64
-	told   time.Time // of the last error of the store that was passed over
+	told   time.Time        // of the last error of the store that was passed over
+	last   archive.Standing // before it has begun, and after it has failed
 }
 
 // openArchive opens the store and the keys of a flow's archive. They are asked nothing yet: an error is one of the file.
 func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
 	c := f.conf.Archive
-	a := &archiving{flow: f, kicked: make(chan struct{}, 1), errors: make(map[store.Kind]int64)}
+	a := &archiving{flow: f, kicked: make(chan struct{}, 1), last: archive.Standing{Oldest: time.Now()}, errors: make(map[store.Kind]int64)}
 	var err error
 	if len(c.KeyURLs) > 0 {
 		if a.ring, err = keys.Open(ctx, c.KeyURLs); err != nil {
@@ -115,6 +116,12 @@ func (a *archiving) run(ctx context.Context) error {
 // stopped is what an archive comes to that cannot go on: a person has to look after its store.
 func (a *archiving) stopped(ctx context.Context, err error) error {
 	a.failed.Store(true)
+	if w := a.writer.Swap(nil); w != nil { // and its memory with it
+		last, _ := w.Standing()
+		a.mu.Lock()
+		a.last = last
+		a.mu.Unlock()
+	}
 	if a.conf.Archive.Pause {
 		return fmt.Errorf("flow %s: archive.on.failure=pause: %w", a.conf.Flow, err)
 	}

@@ -24,6 +24,7 @@ type board struct {
 	budget *replicate.Budget
 	limit  int64
 	wanted []stream.Flow // that replicate, in the order of the file
+	flows  []stream.Flow // all
 	maps   *exactMaps
 
 	mu      sync.Mutex // guards what follows
@@ -35,6 +36,7 @@ type board struct {
 func newBoard(conf *config.Config, budget *replicate.Budget, maps *exactMaps) *board {
 	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper), teed: make(map[stream.Flow]*archiving)}
 	for _, f := range conf.Flows {
+		b.flows = append(b.flows, f.Flow)
 		if f.Enabled {
 			b.wanted = append(b.wanted, f.Flow)
 		}
@@ -113,7 +115,7 @@ func (b *board) Partitions(ctx context.Context) (all []status.Partition, started
 func (b *board) snapshot() metrics.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
 	defer cancel()
-	s := metrics.Snapshot{MemoryUsed: b.budget.InUse(), MemoryLimit: b.limit}
+	s := metrics.Snapshot{MemoryUsed: b.budget.InUse(), MemoryLimit: b.limit, Archives: b.archiveFigures()}
 	for _, f := range b.wanted {
 		pipe := b.pipe(f)
 		if pipe == nil {

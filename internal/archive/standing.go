@@ -25,11 +25,11 @@ type counts struct {
 	flying               time.Time            // since when the oldest thing has waited that is on its way to the store
 }
 
-// Standing tells how the archive gets on.
-func (a *Archiver) Standing() Standing {
+// Standing tells how the archive gets on, and whether it has begun: whether the store has told where it goes on.
+func (a *Archiver) Standing() (s Standing, began bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := Standing{Memory: a.used, Bundles: a.bundles, Bytes: a.bytes, Gaps: a.gaps, Errors: maps.Clone(a.errors)}
+	s = Standing{Memory: a.used, Bundles: a.bundles, Bytes: a.bytes, Gaps: a.gaps, Errors: maps.Clone(a.errors)}
 	oldest := func(t time.Time) {
 		if !t.IsZero() && (s.Oldest.IsZero() || t.Before(s.Oldest)) {
 			s.Oldest = t
@@ -47,5 +47,5 @@ func (a *Archiver) Standing() Standing {
 			s.Behind++
 		}
 	}
-	return s
+	return s, a.adopted > 0
 }

@@ -18,6 +18,14 @@
 //	tandem_checkpoints_written_total{flow}                   checkpoints written
 //	tandem_synced_offsets_total{flow}                        offsets committed on the target by group sync
 //	tandem_offset_map_bytes{flow}                            memory of the exact map of offsets, about
+//	tandem_archive_up{flow}                                  1 while the flow's archive is written, 0 before it has begun and after it has failed
+//	tandem_archive_age_seconds{flow}                         since when what is not durable in it has waited
+//	tandem_archive_behind_partitions{flow}                   partitions of which the source has more than the archive has taken
+//	tandem_archive_bundles_total{flow}                       bundles stored
+//	tandem_archive_bytes_total{flow}                         bytes of them
+//	tandem_archive_gaps_total{flow}                          places where the source no longer had what was to be archived next
+//	tandem_archive_errors_total{flow,kind}                   errors of the store, by kind; all but those that end the archive are tried again
+//	tandem_archive_memory_used_bytes{flow}                   of archive.memory.bytes
 //	tandem_memory_used_bytes, tandem_memory_limit_bytes      of memory.bytes
 //
 // Not guaranteed: that a lag is newer than the last fetch of its partition.
@@ -53,6 +61,19 @@ type Groups struct {
 	Synced    int64          // offsets
 }
 
+// Archive is how the archive of a flow gets on.
+type Archive struct {
+	Flow    string
+	Up      bool
+	Age     time.Duration
+	Behind  int
+	Bundles int64
+	Bytes   int64
+	Gaps    int64
+	Errors  map[string]int64 // by kind
+	Memory  int64
+}
+
 // Partition is where one partition stands.
 type Partition struct {
 	Topic  string
@@ -65,6 +86,7 @@ type Partition struct {
 // Snapshot is everything at one moment.
 type Snapshot struct {
 	Flows       []Flow
+	Archives    []Archive
 	MemoryUsed  int64
 	MemoryLimit int64
 }
@@ -109,10 +131,18 @@ var (
 	written      = desc("checkpoints_written_total", "Checkpoints written.", "flow")
 	synced       = desc("synced_offsets_total", "Offsets of consumer groups that group sync has committed on the target.", "flow")
 	mapBytes     = desc("offset_map_bytes", "Memory of the exact map of offsets, about.", "flow")
+	archiveUp    = desc("archive_up", "1 while the archive is written, 0 before it has begun and after it has failed.", "flow")
+	archiveAge   = desc("archive_age_seconds", "Since when what is not durable in the archive has waited.", "flow")
+	archiveLags  = desc("archive_behind_partitions", "Partitions of which the source has more than the archive has taken.", "flow")
+	bundles      = desc("archive_bundles_total", "Bundles stored in the archive.", "flow")
+	bundleBytes  = desc("archive_bytes_total", "Bytes of the bundles stored in the archive.", "flow")
+	archiveGaps  = desc("archive_gaps_total", "Places where the source no longer had what was to be archived next.", "flow")
+	storeErrors  = desc("archive_errors_total", "Errors of the archive's store, by kind.", "flow", "kind")
+	archiveRoom  = desc("archive_memory_used_bytes", "Bytes that wait to be stored in the archive, or are on their way.", "flow")
 	memoryUsed   = desc("memory_used_bytes", "Bytes of records between fetch and acknowledgement.")
 	memoryLimit  = desc("memory_limit_bytes", "The setting memory.bytes.")
 	descriptions = []*prometheus.Desc{records, bytes, forms, refused, partitions, lagRecords, lagSeconds, partRecords, partSeconds, groups, positions, groupsAge,
-		groupsTook, written, synced, mapBytes, memoryUsed, memoryLimit}
+		groupsTook, written, synced, mapBytes, archiveUp, archiveAge, archiveLags, bundles, bundleBytes, archiveGaps, storeErrors, archiveRoom, memoryUsed, memoryLimit}
 )
 
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
@@ -131,6 +161,22 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.take()
 	gauge(memoryUsed, float64(s.MemoryUsed))
 	gauge(memoryLimit, float64(s.MemoryLimit))
+	for _, a := range s.Archives {
+		up := 0.0
+		if a.Up {
+			up = 1
+		}
+		gauge(archiveUp, up, a.Flow)
+		gauge(archiveAge, a.Age.Seconds(), a.Flow)
+		gauge(archiveLags, float64(a.Behind), a.Flow)
+		counter(bundles, a.Bundles, a.Flow)
+		counter(bundleBytes, a.Bytes, a.Flow)
+		counter(archiveGaps, a.Gaps, a.Flow)
+		gauge(archiveRoom, float64(a.Memory), a.Flow)
+		for kind, n := range a.Errors {
+			counter(storeErrors, n, a.Flow, kind)
+		}
+	}
 	for _, f := range s.Flows {
 		counter(records, f.Records, f.Name)
 		counter(bytes, f.Bytes, f.Name)

@@ -9,7 +9,9 @@ import (
 )
 
 func TestMetricsOfASnapshot(t *testing.T) {
-	snapshot := Snapshot{MemoryUsed: 5, MemoryLimit: 64, Flows: []Flow{{
+	snapshot := Snapshot{MemoryUsed: 5, MemoryLimit: 64, Archives: []Archive{{
+		Flow: "A->B", Up: true, Age: 3 * time.Second, Behind: 2, Bundles: 7, Bytes: 700, Gaps: 1, Errors: map[string]int64{"throttled": 4}, Memory: 99,
+	}}, Flows: []Flow{{
 		Name: "A->B", Records: 100, Bytes: 2000, Refused: 1, Forms: map[string]int64{"stamp": 90, "merge": 10}, MapBytes: 4096,
 		Groups: &Groups{Number: 3, Positions: map[string]int{"exact": 4}, Round: time.Now(), Took: 250 * time.Millisecond, Written: 12, Synced: 5},
 		Partitions: []Partition{
@@ -20,6 +22,18 @@ func TestMetricsOfASnapshot(t *testing.T) {
 	}}}
 	r := NewRegistry(States{"live", "quarantined", "halted"}, func() Snapshot { return snapshot })
 	want := `
+# HELP tandem_archive_age_seconds Since when what is not durable in the archive has waited.
+# TYPE tandem_archive_age_seconds gauge
+tandem_archive_age_seconds{flow="A->B"} 3
+# HELP tandem_archive_bundles_total Bundles stored in the archive.
+# TYPE tandem_archive_bundles_total counter
+tandem_archive_bundles_total{flow="A->B"} 7
+# HELP tandem_archive_errors_total Errors of the archive's store, by kind.
+# TYPE tandem_archive_errors_total counter
+tandem_archive_errors_total{flow="A->B",kind="throttled"} 4
+# HELP tandem_archive_up 1 while the archive is written, 0 before it has begun and after it has failed.
+# TYPE tandem_archive_up gauge
+tandem_archive_up{flow="A->B"} 1
 # HELP tandem_checkpoints_round_seconds How long the last round took that looked at all consumer groups.
 # TYPE tandem_checkpoints_round_seconds gauge
 tandem_checkpoints_round_seconds{flow="A->B"} 0.25
@@ -56,6 +70,7 @@ tandem_refused_records_total{flow="A->B"} 1
 tandem_synced_offsets_total{flow="A->B"} 5
 `
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "tandem_lag_records", "tandem_lag_seconds", "tandem_partitions",
+		"tandem_archive_age_seconds", "tandem_archive_bundles_total", "tandem_archive_errors_total", "tandem_archive_up",
 		"tandem_partition_lag_records", "tandem_records_total", "tandem_refused_records_total",
 		"tandem_checkpoints_round_seconds", "tandem_checkpoints_written_total", "tandem_synced_offsets_total", "tandem_offset_map_bytes"); err != nil {
 		t.Error(err)

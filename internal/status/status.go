@@ -25,10 +25,20 @@ type Partition struct {
 	Ready  bool      `json:"-"`
 }
 
+// Archive is how the archive of a flow gets on. Readiness does not rest on it: see tandem_archive_up and tandem_archive_age_seconds.
+type Archive struct {
+	Flow   string  `json:"flow"`
+	State  string  `json:"state"`             // waiting, archiving or failed
+	Age    float64 `json:"age_seconds"`       // since when what is not durable has waited
+	Behind int     `json:"behind_partitions"` // of which the source has more than the archive has taken
+}
+
 // Source tells where everything stands. It is called for each request and must not block for long.
 type Source interface {
 	// Partitions tells all partitions of all flows; false while some flow has not started yet, with the reason.
 	Partitions(ctx context.Context) (all []Partition, started bool, waitingFor string)
+	// Archives tells of all flows that archive.
+	Archives() []Archive
 }
 
 // Server is the HTTP side of a process.
@@ -87,13 +97,14 @@ type readiness struct {
 	Waiting    string      `json:"waiting_for,omitempty"`
 	Partitions int         `json:"partitions"`
 	Standing   []Partition `json:"standing_still"`
+	Archives   []Archive   `json:"archives,omitempty"`
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
 	defer cancel()
 	all, started, waiting := s.source.Partitions(ctx)
-	answer := readiness{Ready: started, Waiting: waiting, Partitions: len(all), Standing: []Partition{}}
+	answer := readiness{Ready: started, Waiting: waiting, Partitions: len(all), Standing: []Partition{}, Archives: s.source.Archives()}
 	for _, p := range all {
 		if !p.Ready {
 			answer.Ready = false

@@ -16,11 +16,14 @@ type scene struct {
 	all     []Partition
 	started bool
 	waiting string
+	teed    []Archive
 }
 
 func (s *scene) Partitions(context.Context) ([]Partition, bool, string) {
 	return s.all, s.started, s.waiting
 }
+
+func (s *scene) Archives() []Archive { return s.teed }
 
 func serve(t *testing.T, s *scene) (get func(path string) (int, string)) {
 	t.Helper()
@@ -108,5 +111,13 @@ func TestListenOnATakenAddress(t *testing.T) {
 	defer first.listener.Close()
 	if _, err := Listen(first.Address(), &scene{}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), first.Address()) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestArchivesAreTold(t *testing.T) {
+	get := serve(t, &scene{started: true, teed: []Archive{{Flow: "A->B", State: "failed", Age: 2.5, Behind: 3}}})
+	code, body := get("/readyz")
+	if code != http.StatusOK || !strings.Contains(body, `"archives":[{"flow":"A->B","state":"failed","age_seconds":2.5,"behind_partitions":3}]`) {
+		t.Errorf("%d %s", code, body)
 	}
 }
