@@ -131,6 +131,7 @@ type sim struct {
 	followNew bool         // topic.recreated=follow
 	haltAtGap bool         // retention.gap=halt
 	unguarded bool         // brokers before 2.7, which pay no attention to the last epoch of a fetch
+	tee       Tee          // may be nil
 
 	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
 	late  sync.WaitGroup // requests that their sender has given up
@@ -473,7 +474,7 @@ func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
 		},
 		Sender: m.sender,
 		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Remote: m, ReadSource: simReader{m}, ReadRemote: simReader{m}, Committed: true, FollowNew: m.followNew, HaltAtGap: m.haltAtGap, Reset: ResetEarliest, Report: m.report},
-		Budget: budget, Codec: batch.KeepCodec,
+		Budget: budget, Codec: batch.KeepCodec, Tee: m.tee,
 		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
 		Report: m.report,
 	})
