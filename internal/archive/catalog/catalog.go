@@ -49,6 +49,8 @@ type Part struct {
 	// Entries are all entries of this partition and life in the order of the archive, also those that no stretch reads from (above a
 	// truncation they do not count): what the rule for transactions of docs/archive-format.md needs.
 	Entries []*bundle.Entry
+
+	archived []stair
 }
 
 // First is the first offset that is archived, Next is behind the last one. Both are 0 where there is none.
@@ -74,6 +76,8 @@ type Stretch struct {
 	Entry  *bundle.Entry
 	From   stream.Upstream
 	To     stream.Upstream
+
+	steps *[]bundle.Step
 }
 
 // Why says why there is a hole.
@@ -82,7 +86,7 @@ type Why string
 // The reasons.
 const (
 	Deleted Why = "deleted by the source before it was archived" // a Gap event says so
-	Pruned  Why = "pruned"                                       // a Pruned event says so
+	Pruned  Why = "pruned"                                       // a Removed event says so
 	Lost    Why = "missing"                                      // nothing says so: a bundle is lost or damaged
 )
 
