@@ -1,0 +1,401 @@
+package retain
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tandem/internal/archive/bundle"
+	"tandem/internal/archive/catalog"
+	"tandem/internal/stream"
+)
+
+// Pruned is the reason in a Removed event of what a Plan removes.
+const Pruned = "pruned"
+
+// Options say what a plan has to leave.
+type Options struct {
+	Keep   []string               // names of points whose records stay
+	Wanted func(name string) bool // bundles that somebody needs just now; nil: none
+	Now    time.Time              // of the events that say what was removed
+}
+
+// Plan says what goes, and what is written before.
+type Plan struct {
+	Remove    []catalog.Object // by name
+	Leftovers []catalog.Object // removed by an earlier run, and still there
+	Stay      map[Why]int      // old bundles that stay
+	Bytes     int64            // of Remove and Leftovers
+
+	Events []bundle.Event // what is carried over, and behind it what was removed: in this order into new bundles
+
+	Lost    []Point  // that are not kept, and miss something afterwards
+	Lasting []string // topics that lose records which the source may still have
+
+	Before, After time.Time // since when records are all there, by the archive's clock; zero: there are none
+}
+
+// Point is a named moment.
+type Point struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
+// Why an old bundle stays.
+type Why string
+
+// The reasons.
+const (
+	Damaged    Why = "cannot be read"
+	Newer      Why = "has events of a newer version of Tandem"
+	Newest     Why = "is among the newest of its writer"
+	Wanted     Why = "a restore is reading it"
+	Contiguous Why = "younger bundles go on from it"
+	Kept       Why = "a kept point needs it"
+	Ends       Why = "transactions end there"
+)
+
+// decision is a plan that is being made.
+type decision struct {
+	*Survey
+	left  map[int]bool // leftovers
+	stays map[int]Why  // old bundles that stay
+	parts map[part][]placed
+}
+
+// placed is a chunk and its bundle.
+type placed struct {
+	chunk
+	bundle int
+}
+
+// Plan decides. The error says that a point to be kept is not there.
+func (s *Survey) Plan(o Options) (Plan, error) {
+	d := &decision{Survey: s, left: s.leftovers(), stays: make(map[int]Why)}
+	d.parts = d.byPart()
+	d.stand(o)
+	kept, err := d.keepPoints(o.Keep)
+	if err != nil {
+		return Plan{}, err
+	}
+	d.endings()
+
+	p := Plan{Stay: make(map[Why]int)}
+	for i, b := range s.bundles {
+		switch why, stays := d.stays[i]; {
+		case d.left[i]:
+			p.Leftovers = append(p.Leftovers, b.object)
+			p.Bytes += b.object.Size
+		case stays:
+			p.Stay[why]++
+		case d.goes(i):
+			p.Remove = append(p.Remove, b.object)
+			p.Bytes += b.object.Size
+		}
+	}
+	byName := func(a, b catalog.Object) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortFunc(p.Remove, byName)
+	slices.SortFunc(p.Leftovers, byName)
+	lost := d.lost(kept)
+	for _, pt := range lost {
+		p.Lost = append(p.Lost, Point{pt.Name, pt.At})
+	}
+	before, after := d.ranges()
+	p.Before, p.After = d.since(before, false), d.since(after, true)
+	p.Lasting = d.lasting()
+	if len(p.Remove) > 0 {
+		p.Events = append(d.carried(kept, lost), d.gone(after, o.Now)...)
+	}
+	return p, nil
+}
+
+// leftovers are bundles that are named as removed. Those that can be read must be the ones that were meant.
+func (s *Survey) leftovers() map[int]bool {
+	named := make(map[string]bundle.Digest)
+	for _, t := range s.removed {
+		for _, o := range t.Body.(bundle.Removed).Objects {
+			named[o.Name] = o.Digest
+		}
+	}
+	left := make(map[int]bool)
+	for i, b := range s.bundles {
+		if digest, ok := named[b.object.Name]; ok && (b.damaged || digest == b.digest || digest == (bundle.Digest{})) {
+			left[i] = true
+		}
+	}
+	return left
+}
+
+func (d *decision) goes(i int) bool {
+	_, stays := d.stays[i]
+	return d.bundles[i].old && !stays && !d.left[i]
+}
+
+func (d *decision) byPart() map[part][]placed {
+	all := make(map[part][]placed)
+	for i, b := range d.bundles {
+		if d.left[i] {
+			continue
+		}
+		for _, c := range b.chunks {
+			all[c.part] = append(all[c.part], placed{c, i})
+		}
+	}
+	for _, chunks := range all {
+		slices.SortFunc(chunks, func(a, b placed) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.next, b.next)) })
+	}
+	return all
+}
+
+// stand finds what stays for reasons of its own.
+func (d *decision) stand(o Options) {
+	newest := d.newest()
+	for i, b := range d.bundles {
+		switch {
+		case d.left[i]:
+		case b.damaged:
+			d.stays[i] = Damaged
+		case !b.old:
+		case b.unknown:
+			d.stays[i] = Newer
+		case newest[i]:
+			d.stays[i] = Newest
+		case o.Wanted != nil && o.Wanted(b.object.Name):
+			d.stays[i] = Wanted
+		case slices.ContainsFunc(b.chunks, func(c chunk) bool { low, ok := d.low[c.part]; return ok && c.next > low }):
+			d.stays[i] = Contiguous
+		}
+	}
+}
+
+// newest are the last bundle of each writer and its last one with positions. Commands write bundles without positions and without
+// a chain: of these none is needed to go on.
+func (d *decision) newest() map[int]bool {
+	type latest struct {
+		any, positions int
+		chained        bool
+	}
+	writers := make(map[string]*latest)
+	for i, b := range d.bundles {
+		if b.damaged || d.left[i] {
+			continue
+		}
+		w := writers[b.object.Header.Writer]
+		if w == nil {
+			w = &latest{any: i, positions: -1}
+			writers[b.object.Header.Writer] = w
+		}
+		w.chained = w.chained || b.positions || b.previous != (bundle.Digest{})
+		if d.later(i, w.any) {
+			w.any = i
+		}
+		if b.positions && (w.positions < 0 || d.later(i, w.positions)) {
+			w.positions = i
+		}
+	}
+	all := make(map[int]bool)
+	for name, w := range writers {
+		if w.positions >= 0 {
+			all[w.positions] = true
+		}
+		if w.chained || !strings.HasPrefix(name, "archive-") {
+			all[w.any] = true
+		}
+	}
+	return all
+}
+
+func (d *decision) later(i, j int) bool {
+	a, b := d.bundles[i].object.Header, d.bundles[j].object.Header
+	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Sequence, b.Sequence), a.CreatedAt.Compare(b.CreatedAt)) > 0
+}
+
+// endings keeps, behind each island with open transactions, the chunks up to where they end.
+func (d *decision) endings() {
+	for again := true; again; {
+		again = false
+		for _, chunks := range d.parts {
+			var end stream.Upstream // an open transaction goes on from here
+			open := false
+			for _, c := range chunks {
+				if open && c.first <= end && c.next > end && d.goes(c.bundle) {
+					d.stays[c.bundle] = Ends
+					again = true
+				}
+				if !d.goes(c.bundle) && c.next > end {
+					open, end = c.open, c.next
+				}
+			}
+		}
+	}
+}
+
+// span is a stretch of a partition.
+type span struct{ from, to stream.Upstream }
+
+type ranges struct {
+	topics map[part]bundle.Topic
+	spans  map[part][]span
+}
+
+// ranges are what no bundle has any more, as earlier runs left it and as this one does.
+func (d *decision) ranges() (before, after ranges) {
+	was := ranges{make(map[part]bundle.Topic), make(map[part][]span)}
+	for _, t := range d.removed {
+		for _, r := range t.Body.(bundle.Removed).Ranges {
+			p := part{lifeOf(r.Topic), r.Partition}
+			was.topics[p] = r.Topic
+			was.spans[p] = append(was.spans[p], span{r.From, r.To})
+		}
+	}
+	now := ranges{make(map[part]bundle.Topic), make(map[part][]span)}
+	for p, spans := range was.spans {
+		was.spans[p] = joined(spans)
+		now.topics[p] = was.topics[p]
+		now.spans[p] = append(now.spans[p], was.spans[p]...)
+	}
+	for p, chunks := range d.parts {
+		gone, stay := span{-1, -1}, []span(nil)
+		for _, c := range chunks {
+			if !d.goes(c.bundle) {
+				stay = append(stay, span{c.first, c.next})
+				continue
+			}
+			if now.topics[p] = c.topic; gone.from < 0 {
+				gone.from = c.first
+			}
+			gone.to = max(gone.to, c.next)
+		}
+		if gone.from >= 0 {
+			now.spans[p] = joined(append(now.spans[p], less(gone, joined(stay))...))
+		}
+	}
+	return was, now
+}
+
+// joined sorts spans and joins those that touch.
+func joined(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var out []span
+	for _, s := range spans {
+		if s.from >= s.to {
+			continue
+		}
+		if n := len(out); n > 0 && s.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, s.to)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// less is a span without others, which are sorted.
+func less(s span, others []span) (out []span) {
+	for _, o := range others {
+		if o.from > s.from && o.from < s.to {
+			out = append(out, span{s.from, o.from})
+		}
+		s.from = max(s.from, min(o.to, s.to))
+	}
+	return append(out, s)
+}
+
+// since is the creation of the first bundle of records that is no island.
+func (d *decision) since(r ranges, afterwards bool) (at time.Time) {
+	for i, b := range d.bundles {
+		if b.damaged || d.left[i] || afterwards && d.goes(i) {
+			continue
+		}
+		island := slices.ContainsFunc(b.chunks, func(c chunk) bool {
+			spans := r.spans[c.part]
+			return len(spans) > 0 && spans[len(spans)-1].from >= c.first
+		})
+		if created := b.object.Header.CreatedAt; !island && (at.IsZero() || created.Before(at)) && (len(b.chunks) > 0 || !b.old && !strings.HasPrefix(b.object.Header.Writer, "archive-")) {
+			at = created
+		}
+	}
+	return at
+}
+
+// gone are the events that say what was removed: of this plan, and what is still needed of those that go with it. Ranges come
+// first, as a later bundle may miss if the command is stopped between two.
+func (d *decision) gone(r ranges, at time.Time) []bundle.Event {
+	needed := make(map[bundle.Digest]bool) // by what stays, as the one before
+	for i, b := range d.bundles {
+		if !d.goes(i) && !d.left[i] {
+			needed[b.previous] = true
+		}
+	}
+	there := make(map[string]bool)
+	for i, b := range d.bundles {
+		if d.left[i] {
+			there[b.object.Name] = true
+		}
+	}
+	objects := map[string][]bundle.RemovedObject{}
+	for i, b := range d.bundles {
+		if d.goes(i) {
+			objects[Pruned] = append(objects[Pruned], bundle.RemovedObject{Name: b.object.Name, Digest: b.digest})
+		}
+	}
+	for _, t := range d.removed {
+		if !d.goes(t.bundle) {
+			continue
+		}
+		before := t.Body.(bundle.Removed)
+		for _, o := range before.Objects {
+			if needed[o.Digest] || there[o.Name] {
+				objects[before.Reason] = append(objects[before.Reason], o)
+			}
+		}
+	}
+	var events []bundle.Event
+	for _, list := range r.list() {
+		events = append(events, bundle.Event{At: at, Body: bundle.Removed{Reason: Pruned, Ranges: list}})
+	}
+	for _, reason := range slices.Sorted(maps.Keys(objects)) {
+		all := objects[reason]
+		slices.SortFunc(all, func(a, b bundle.RemovedObject) int { return strings.Compare(a.Name, b.Name) })
+		all = slices.CompactFunc(all, func(a, b bundle.RemovedObject) bool { return a.Name == b.Name })
+		for list := range slices.Chunk(all, manyObjects) {
+			events = append(events, bundle.Event{At: at, Body: bundle.Removed{Reason: reason, Objects: list}})
+		}
+	}
+	return events
+}
+
+// An event has at most 8 MiB.
+const (
+	manyObjects = 10_000
+	manyRanges  = 10_000
+)
+
+func (r ranges) list() [][]bundle.RemovedRange {
+	var all []bundle.RemovedRange
+	for p, spans := range r.spans {
+		for _, s := range spans {
+			all = append(all, bundle.RemovedRange{Topic: r.topics[p], Partition: p.number, From: s.from, To: s.to})
+		}
+	}
+	slices.SortFunc(all, func(a, b bundle.RemovedRange) int {
+		return cmp.Or(strings.Compare(a.Topic.Name, b.Topic.Name), cmp.Compare(a.Topic.Incarnation, b.Topic.Incarnation),
+			slices.Compare(a.Topic.ID[:], b.Topic.ID[:]), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.From, b.From))
+	})
+	return slices.Collect(slices.Chunk(all, manyRanges))
+}
+
+func unknownPoint(name string, points []point) error {
+	if len(points) == 0 {
+		return fmt.Errorf("there is no point %s, and no other one either", name)
+	}
+	var names []string
+	for _, p := range points {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return fmt.Errorf("there is no point %s; there are %s", name, strings.Join(slices.Compact(names), ", "))
+}
