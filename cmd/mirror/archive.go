@@ -253,6 +253,14 @@ func (f *flow) tee() replicate.Tee {
 	return f.archive
 }
 
+// archives says whether a topic of the source belongs into the archive. Heartbeats go along with replication without being asked for; in
+// an archive they would only make an object each few seconds where nothing else happens.
+func (f *flow) archives(topic string) bool {
+	s := f.conf.Archive.Topics
+	s.Heartbeats = false
+	return s.Replicates(topic)
+}
+
 // kick has the topics of the source looked at soon. It may be called without an archive.
 func (a *archiving) kick() {
 	if a == nil {

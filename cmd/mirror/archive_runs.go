@@ -144,7 +144,7 @@ func (a *archiving) handRuns(to runsTo) {
 			}
 			p.list = p.list[len(part):]
 		}
-		if !ok && a.conf.Archive.Topics.Replicates(source.Topic) {
+		if !ok && a.archives(source.Topic) {
 			a.runs.putBack(source, p) // the archive has not begun with it
 		}
 	}

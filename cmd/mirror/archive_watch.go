@@ -64,7 +64,7 @@ func watching(f *flow, source topicsSource, to topicsArchive, kicked <-chan stru
 }
 
 const (
-	lookAgain   = time.Second // after a look that left something open, doubled up to lookAtLast
+	lookAgain   = 100 * time.Millisecond // after a look that left something open, doubled up to lookAtLast
 	lookAtLast  = time.Minute
 	lookSeldom  = 24 * time.Hour // without refresh.topics
 	lookBetween = time.Second    // two looks that are asked for
@@ -125,7 +125,7 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	assigned := make(map[stream.Partition]stream.Topic)
 	for _, t := range all {
 		there[t.Name] = true
-		if !w.conf.Archive.Topics.Replicates(t.Name) {
+		if !w.archives(t.Name) {
 			continue
 		}
 		mine[t.Name] = t
