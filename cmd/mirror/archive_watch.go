@@ -21,7 +21,7 @@ type topicsSource interface {
 	ACLs(ctx context.Context) (bindings []stream.ACL, kept bool, err error)
 }
 
-// ledgerOfTopics is what a watch tells the archive (see archive.Archiver).
+// topicsArchive is what a watch tells the archive (see archive.Archiver).
 type topicsArchive interface {
 	Assign(partitions map[stream.Partition]stream.Topic)
 	Life(name string, id stream.TopicID) (bundle.Topic, bool)
@@ -37,12 +37,13 @@ type watch struct {
 	to     topicsArchive
 	kicked <-chan struct{}
 
-	seed    maphash.Seed
-	configs map[string]told      // by topic, what was said of its configs
-	acls    told                 // and of ACLs; its life is not used
-	missing map[string]time.Time // topics that were not there at the last look, and since when
-	gone    map[string]bundle.Topic
-	silent  map[string]string // by question, the error that was told last
+	seed     maphash.Seed
+	configs  map[string]told         // by topic, what was said of its configs
+	acls     told                    // and of ACLs; its life is not used
+	missing  map[string]time.Time    // topics that were not listed at the last look, and since when
+	gone     map[string]bundle.Topic // of which it was told
+	patience time.Duration           // with what is missing
+	silent   map[string]string       // by question, the error that was told last
 }
 
 // told stands for what the archive was told last.
@@ -58,7 +59,7 @@ func newWatch(a *archiving, to *archive.Archiver) *watch {
 
 func watching(f *flow, source topicsSource, to topicsArchive, kicked <-chan struct{}) *watch {
 	return &watch{
-		flow: f, source: source, to: to, kicked: kicked, seed: maphash.MakeSeed(),
+		flow: f, source: source, to: to, kicked: kicked, patience: missingFor, seed: maphash.MakeSeed(),
 		configs: make(map[string]told), missing: make(map[string]time.Time), gone: make(map[string]bundle.Topic), silent: make(map[string]string),
 	}
 }
@@ -66,8 +67,9 @@ func watching(f *flow, source topicsSource, to topicsArchive, kicked <-chan stru
 const (
 	lookAgain   = 100 * time.Millisecond // after a look that left something open, doubled up to lookAtLast
 	lookAtLast  = time.Minute
-	lookSeldom  = 24 * time.Hour // without refresh.topics
-	lookBetween = time.Second    // two looks that are asked for
+	missingFor  = 10 * time.Second // after it a topic that is not listed is asked for by name
+	lookSeldom  = 24 * time.Hour   // without refresh.topics
+	lookBetween = time.Second      // two looks that are asked for
 )
 
 // run looks at each interval, when it is asked to, and soon again while something is open.
@@ -121,10 +123,10 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	there, mine := make(map[string]bool, len(all)), make(map[string]stream.Topic)
+	there, mine := make(map[string]stream.Topic, len(all)), make(map[string]stream.Topic)
 	assigned := make(map[stream.Partition]stream.Topic)
 	for _, t := range all {
-		there[t.Name] = true
+		there[t.Name] = t
 		if !w.archives(t.Name) {
 			continue
 		}
@@ -143,30 +145,41 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	return deleted || configs || acls, nil
 }
 
-// deletions tells of topics that are gone: not listed twice, and not there by name either. A topic that we may not see any more is
-// no longer listed, but it is there.
-func (w *watch) deletions(ctx context.Context, there map[string]bool) (open bool, err error) {
+// deletions tells of topics that are gone: not listed for a while, since a broker may be late to know one, and not there by name
+// either, since one that we may not see any more is not listed. It takes back what it told of one that shows again.
+func (w *watch) deletions(ctx context.Context, there map[string]stream.Topic) (open bool, err error) {
 	lives, known := w.to.Lives()
 	if !known {
 		return true, nil
 	}
-	for name := range there {
+	for name, t := range there {
 		delete(w.missing, name)
+		if life, ok := w.gone[name]; ok && life.ID == t.ID {
+			if !w.to.Event(time.Now(), bundle.TopicCreated{Topic: life, Partitions: t.Partitions, Factor: -1, Found: true}) {
+				open = true
+				continue
+			}
+		}
 		delete(w.gone, name)
 	}
-	var twice []string
+	var certain []string
 	for name, life := range lives {
-		if there[name] || w.gone[name] == life {
+		if _, ok := there[name]; ok || w.gone[name] == life {
 			continue
 		}
-		if _, ok := w.missing[name]; ok {
-			twice = append(twice, name)
+		since, ok := w.missing[name]
+		if !ok {
+			since = time.Now()
+			w.missing[name] = since
+		}
+		if time.Since(since) >= w.patience {
+			certain = append(certain, name)
 		} else {
-			w.missing[name] = time.Now()
 			open = true
 		}
 	}
-	for _, name := range twice {
+	slices.Sort(certain)
+	for _, name := range certain {
 		found, err := w.source.Configs(ctx, []string{name})
 		if _, ok := found[name]; ok || err != nil {
 			if kafka.Classify(err) == kafka.Unreachable {
