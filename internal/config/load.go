@@ -30,6 +30,9 @@ type Config struct {
 type Cluster struct {
 	Alias            string
 	BootstrapServers string
+
+	// Of the clients of commands that need no flow: what the file says of the cluster.
+	Admin, Producer Properties
 }
 
 // Opposite is what a flow of a two-way pair has to know of the other one.
@@ -199,7 +202,10 @@ func clusters(entries []entry, aliases []string, p *problems) []Cluster {
 		if servers == "" {
 			p.fail(at.line, "", "cluster %s has no brokers; add %s.bootstrap.servers = host:port", a, a)
 		}
-		all = append(all, Cluster{Alias: a, BootstrapServers: javaTrim(servers)})
+		all = append(all, Cluster{
+			Alias: a, BootstrapServers: javaTrim(servers),
+			Admin: s.under("admin.").properties(), Producer: s.under("producer.").properties(),
+		})
 	}
 	return all
 }
