@@ -77,7 +77,7 @@ type Stretch struct {
 	From   stream.Upstream
 	To     stream.Upstream
 
-	steps *[]bundle.Step
+	archived []bundle.Step
 }
 
 // Why says why there is a hole.

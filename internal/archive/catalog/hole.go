@@ -10,8 +10,8 @@ import (
 // holes are the offsets that no stretch has, from the first place that the archive of the partition is known to have had to the last one.
 // A place is where a stretch begins or ends, and where a writer said that it goes on. What is missing before the first stretch and is
 // accounted for is no hole: the archive begins behind it.
-func (p *part) holes(shown Part, limit int64) (holes []Hole) {
-	all := p.known(shown, limit)
+func (p *part) holes(shown Part, b branch) (holes []Hole) {
+	all := p.known(shown, b)
 	covered := make([]span, len(shown.Stretches))
 	for i, s := range shown.Stretches {
 		covered[i] = span{s.From, s.To}
@@ -22,7 +22,7 @@ func (p *part) holes(shown Part, limit int64) (holes []Hole) {
 	}
 	gone := make([]span, 0, len(p.gaps))
 	for _, g := range p.gaps {
-		gone = append(gone, span{g.from, min(g.to, p.top(g.when, limit))})
+		gone = append(gone, span{g.from, min(g.to, b.top(g.when))})
 	}
 	deleted, open := split(open, merged(gone))
 	pruned, lost := split(open, merged(slices.Clone(p.pruned)))
@@ -43,7 +43,7 @@ func (p *part) holes(shown Part, limit int64) (holes []Hole) {
 }
 
 // known is the span that holes are looked for in, none or one.
-func (p *part) known(shown Part, limit int64) []span {
+func (p *part) known(shown Part, b branch) []span {
 	low, high := unbounded, stream.Upstream(0)
 	place := func(at stream.Upstream) { low, high = min(low, at), max(high, at) }
 	if n := len(shown.Stretches); n > 0 {
@@ -52,21 +52,21 @@ func (p *part) known(shown Part, limit int64) []span {
 	}
 	for _, c := range p.claims {
 		for _, w := range []when{c.first, c.last} {
-			if at, ok := p.place(c.next, w, limit); ok {
+			if at, ok := p.place(c.next, w, b); ok {
 				place(at)
 			}
 		}
 	}
-	if c, ok := p.nextCut(limit); ok {
-		place(c.from) // so far its writer had come
+	if t, ok := b.next(); ok {
+		place(t.from) // so far its writer had come
 	}
-	for i, c := range p.cuts {
-		if c.at > limit {
+	for i, t := range b.cuts {
+		if !b.passed(t) {
 			break
 		}
-		at := c.to // and from here it went on
-		for _, later := range p.cuts[i+1:] {
-			if later.at <= limit {
+		at := t.to // and from here it went on
+		for _, later := range b.cuts[i+1:] {
+			if b.passed(later) {
 				at = min(at, later.to)
 			}
 		}
@@ -78,40 +78,31 @@ func (p *part) known(shown Part, limit int64) []span {
 	return []span{{low, high}}
 }
 
-// nextCut is the first truncation behind the moment.
-func (p *part) nextCut(limit int64) (cut, bool) {
-	for _, c := range p.cuts {
-		if c.at > limit {
-			return c, true
-		}
-	}
-	return cut{}, false
-}
-
-// place is what a writer's word of where the archive goes on means on the branch that leads to the moment; ok is false where it was said
-// on another one.
+// place is what a writer's word of where the archive goes on means on this branch; ok is false where it was said on another one.
 //
 // A writer also repeats what it once read of others. After a truncation that others saw that may be of the time before; so its word
 // counts only once it has archived something itself.
-func (p *part) place(next stream.Upstream, w when, limit int64) (at stream.Upstream, ok bool) {
-	at = next
-	for i := range p.cuts {
-		c := &p.cuts[i]
-		switch before := w.before(c.when); {
-		case c.at > limit && !before:
+func (p *part) place(next stream.Upstream, w when, b branch) (at stream.Upstream, ok bool) {
+	at, w = next, b.settled(w)
+	for _, t := range b.cuts {
+		switch before, passed := t.after(w), b.passed(t); {
+		case !passed && !before:
 			return 0, false
-		case c.at <= limit && (before || w.writer != c.writer && !p.archives(w, c)):
-			at = min(at, c.to)
+		case passed && (before || !p.archives(w, t, b)):
+			at = min(at, t.to)
 		}
 	}
 	return at, true
 }
 
-// archives says whether the writer of w had archived something behind a truncation by then.
-func (p *part) archives(w when, c *cut) bool {
+// archives says whether the writer of w had seen a truncation, or archived something behind it, by then.
+func (p *part) archives(w when, t truncation, b branch) bool {
+	if _, ok := t.by(w); ok {
+		return true
+	}
 	return slices.ContainsFunc(p.chunks, func(k chunk) bool {
-		at := k.order().when
-		return at.writer == w.writer && !at.again && at.inChain(w) <= 0 && !at.before(c.when)
+		at := b.settled(k.order().when)
+		return at.writer == w.writer && !at.again && at.inChain(w) <= 0 && !t.after(at)
 	})
 }
 

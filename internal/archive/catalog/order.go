@@ -36,16 +36,6 @@ func (o order) compare(p order) int {
 	return cmp.Or(o.when.compare(p.when), cmp.Compare(o.index, p.index))
 }
 
-// before says that a chunk or a position was archived before a truncation. Of one writer the chain tells: a chunk may have waited
-// in memory when the truncation was seen, so that its bundle was created later than the event happened. A truncation begins a bundle,
-// so what stands beside it comes after it.
-func (w when) before(cut when) bool {
-	if w.writer == cut.writer && !w.again && !cut.again {
-		return cmp.Or(cmp.Compare(w.generation, cut.generation), cmp.Compare(w.sequence, cut.sequence)) < 0
-	}
-	return w.at < cut.at
-}
-
 // limit is the last millisecond of a moment; the zero moment has no end.
 func limit(at time.Time) int64 {
 	if at.IsZero() {

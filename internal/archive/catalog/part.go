@@ -26,12 +26,6 @@ type chunk struct {
 	index  int32          // in the footer
 }
 
-// cut is a truncation of the source.
-type cut struct {
-	order
-	from, to stream.Upstream
-}
-
 type span struct{ from, to stream.Upstream }
 
 type gap struct {
@@ -94,13 +88,13 @@ type piece struct {
 
 // show is the partition as of a moment: of the branch of its history that leads there.
 func (p *part) show(number int32, limit int64, doomed func(string) bool) (Part, bool) {
-	slices.SortFunc(p.cuts, func(a, b cut) int { return a.order.compare(b.order) })
+	b := branchTo(limit, p.cuts)
 	slices.SortFunc(p.chunks, func(a, b chunk) int { return a.order().compare(b.order()) })
 	out := Part{Number: number}
 	var all []piece
 	for i := range p.chunks {
 		c := &p.chunks[i]
-		mine, counts := p.pieces(c, limit)
+		mine, counts := b.pieces(c)
 		if !counts {
 			continue
 		}
@@ -123,12 +117,12 @@ func (p *part) show(number int32, limit int64, doomed func(string) bool) (Part, 
 		}
 		out.Stretches = append(out.Stretches, Stretch{
 			Object: of.chunk.object, Chunk: int(of.chunk.index), Entry: of.entry, From: from, To: to,
-			steps: of.chunk.steps,
+			archived: b.steps(of.chunk),
 		})
 	})
 	out.Stretches = slices.Clip(out.Stretches)
 	out.archived = staircase(all)
-	out.Holes = p.holes(out, limit)
+	out.Holes = p.holes(out, b)
 	lost := slices.ContainsFunc(out.Holes, func(h Hole) bool { return h.Why == Lost })
 	return out, len(out.Stretches) > 0 || len(out.Entries) > 0 || lost
 }
@@ -142,7 +136,7 @@ func (c *chunk) order() order {
 }
 
 // pieces are what counts of a chunk; counts is false where nothing of it does, also no part of its entry.
-func (p *part) pieces(c *chunk, limit int64) (out []piece, counts bool) {
+func (b branch) pieces(c *chunk) (out []piece, counts bool) {
 	w, e := c.order().when, c.entry
 	steps := []bundle.Step{{At: fromMillis(w.at), Next: e.Next}}
 	if c.steps != nil {
@@ -151,7 +145,7 @@ func (p *part) pieces(c *chunk, limit int64) (out []piece, counts bool) {
 	from := e.First
 	for _, s := range steps {
 		w.at = s.At.UnixMilli()
-		to, top := min(s.Next, e.Next), p.top(w, limit)
+		to, top := min(s.Next, e.Next), b.top(w)
 		counts = counts || from < top || e.First == e.Next && from <= top
 		if end := min(to, top); end > from {
 			out = append(out, piece{from: from, to: end, chunk: c, when: w})
@@ -159,43 +153,6 @@ func (p *part) pieces(c *chunk, limit int64) (out []piece, counts bool) {
 		from = max(from, to)
 	}
 	return out, counts
-}
-
-// unbounded is above every offset.
-const unbounded = stream.Upstream(1<<63 - 1)
-
-// top is the offset from which on what was archived at a time is not of the branch that leads to the moment. Two logs are the same below
-// the offset at which they part:
-//
-//	archived before a truncation that the moment has seen: what was above is no more;
-//	archived behind one that the moment has not seen: what is above has come later.
-func (p *part) top(w when, limit int64) stream.Upstream {
-	top := unbounded
-	for i := range p.cuts {
-		c := &p.cuts[i]
-		if w.before(c.when) == (c.at <= limit) {
-			top = min(top, c.to)
-		}
-	}
-	return top
-}
-
-// above is the entry of a chunk of which nothing counts from an offset on. What was open there is as good as aborted: its end was lost.
-func above(e *bundle.Entry, top stream.Upstream) *bundle.Entry {
-	less := *e
-	less.Open, less.Aborted = nil, nil
-	for _, t := range e.Open {
-		if t.First < top {
-			less.Open = append(less.Open, t)
-		}
-	}
-	for _, a := range e.Aborted {
-		if a.First < top {
-			a.Marker = min(a.Marker, top)
-			less.Aborted = append(less.Aborted, a)
-		}
-	}
-	return &less
 }
 
 // preferred says whether to read a piece rather than another one that has the same offsets.
@@ -217,13 +174,26 @@ func (a piece) preferred(b piece) bool {
 		cmp.Compare(a.chunk.index, b.chunk.index)) < 0
 }
 
-// Steps are when what part of the stretch was first archived, in the form that a Compacted event has.
+// steps are when a chunk was archived, nil where that was when its bundle was created.
+func (b branch) steps(c *chunk) []bundle.Step {
+	w := c.order().when
+	if c.steps == nil {
+		if at := b.time(w); at != w.at {
+			return []bundle.Step{{At: fromMillis(at), Next: c.entry.Next}}
+		}
+		return nil
+	}
+	return *c.steps
+}
+
+// Steps are when what part of the stretch was first archived, in the form that a Compacted event has: at times that stand before or
+// behind each truncation of the source as the stretch does.
 func (s Stretch) Steps() []bundle.Step {
-	if s.steps == nil {
+	if s.archived == nil {
 		return []bundle.Step{{At: s.Object.Header.CreatedAt, Next: s.To}}
 	}
 	var out []bundle.Step
-	for _, step := range *s.steps {
+	for _, step := range s.archived {
 		if step.Next <= s.From {
 			continue
 		}

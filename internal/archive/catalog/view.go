@@ -151,7 +151,7 @@ func (v *View) event(b folding, at order, e bundle.Event) {
 		if v.wanted(body.Topic.Name) {
 			v.life(body.Topic).see(at.at)
 			p := v.part(body.Topic, body.Partition)
-			p.cuts = append(p.cuts, cut{order: at, from: body.From, to: body.To})
+			p.cuts = append(p.cuts, cut{order: at, epoch: body.LeaderEpoch, from: body.From, to: body.To})
 		}
 	case bundle.Gap:
 		if v.wanted(body.Topic.Name) {
