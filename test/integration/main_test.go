@@ -11,7 +11,7 @@ import (
 )
 
 // The programs under test.
-var mirrorBinary, failoverBinary string
+var mirrorBinary, failoverBinary, archiveBinary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -22,13 +22,13 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	mirrorBinary, failoverBinary = filepath.Join(dir, "mirror"), filepath.Join(dir, "failover")
+	mirrorBinary, failoverBinary, archiveBinary = filepath.Join(dir, "mirror"), filepath.Join(dir, "failover"), filepath.Join(dir, "archive")
 	args := []string{"build", "-o", dir}
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	if out, err := exec.Command("go", append(args, "tandem/cmd/mirror", "tandem/cmd/failover")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build mirror and failover: %v\n%s", err, out)
+	if out, err := exec.Command("go", append(args, "tandem/cmd/mirror", "tandem/cmd/failover", "tandem/cmd/archive")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
 		return 1
 	}
 	return realkafka.Main(m)

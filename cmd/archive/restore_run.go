@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tandem/internal/archive/restore"
+	"tandem/internal/batch"
+	"tandem/internal/kafka"
+	"tandem/internal/replicate"
+	"tandem/internal/stream"
+)
+
+const (
+	restoreBudget = 64 << 20 // bytes of records between the store and the target's answer
+	restoreRoom   = 64 << 20 // and for all else: footers, chunks that are taken apart, request buffers
+
+	lookEvery       = 200 * time.Millisecond // at how far the pipe is
+	defaultMaxBatch = 1048588                // Kafka's default of max.message.bytes
+)
+
+// execute does what the plan says, from wherever an earlier run has left it.
+func (r *restoring) execute(ctx context.Context) error {
+	if debug.SetMemoryLimit(-1) >= 1<<62 { // a limit that the user has set stays
+		debug.SetMemoryLimit(restoreBudget + restoreRoom)
+	}
+	limits, err := r.makeTopics(ctx)
+	if err != nil {
+		return err
+	}
+	if r.ledger.Begun == nil {
+		if err := r.begin(ctx); err != nil {
+			return err
+		}
+	}
+	logs, err := r.plan.Logs(r.state, r.chunks)
+	if err != nil {
+		return refused{err}
+	}
+	copied, err := r.copy(ctx, logs, limits)
+	if err != nil {
+		return err
+	}
+	groups, err := r.restoreGroups(ctx, logs, copied.end)
+	if err != nil {
+		return err
+	}
+	return r.finish(ctx, logs, copied, groups)
+}
+
+// makeTopics creates what is not there, and tells how large batches may be, by topic of the target.
+func (r *restoring) makeTopics(ctx context.Context) (map[string]int32, error) {
+	var names []string
+	fresh := make(map[string]stream.NewTopic)
+	all, err := r.target.admin.Topics(ctx)
+	if err != nil {
+		return nil, reason("cluster "+r.flags.to, err)
+	}
+	there := make(map[string]int32, len(all))
+	for _, t := range all {
+		there[t.Name] = t.Partitions
+	}
+	var list []stream.NewTopic
+	for _, t := range r.plan.Topics {
+		names = append(names, t.To)
+		if has, ok := there[t.To]; ok {
+			if has < t.Partitions {
+				return nil, refused{fmt.Errorf("topic %s has %d partitions, and %d are needed", t.To, has, t.Partitions)}
+			}
+			continue
+		}
+		if r.ledger.Begun != nil {
+			return nil, refused{fmt.Errorf("topic %s, which this restore has written to, is no longer there; begin anew with --again", t.To)}
+		}
+		fresh[t.To] = newTopic(t, r.flags.keepOld)
+		list = append(list, fresh[t.To])
+	}
+	created, err := r.target.admin.CreateTopics(ctx, list)
+	if err == nil {
+		for _, t := range list {
+			err = errors.Join(err, created[t.Name])
+		}
+	}
+	if err != nil {
+		return nil, reason("create topics on "+r.flags.to, err)
+	}
+	if len(list) > 0 {
+		r.say("created %s on %s", count(len(list), "topic"), r.flags.to)
+	}
+	return r.limits(ctx, names)
+}
+
+// limits waits until the target knows all topics, and reads max.message.bytes of each.
+func (r *restoring) limits(ctx context.Context, names []string) (map[string]int32, error) {
+	for {
+		configs, err := r.target.admin.Configs(ctx, names)
+		if err != nil {
+			return nil, reason("cluster "+r.flags.to, err)
+		}
+		limits := make(map[string]int32, len(names))
+		for name, entries := range configs {
+			limits[name] = defaultMaxBatch
+			for _, e := range entries {
+				var n int32
+				if e.Name == "max.message.bytes" {
+					if _, err := fmt.Sscan(e.Value, &n); err == nil && n > 0 {
+						limits[name] = n
+					}
+				}
+			}
+		}
+		if len(limits) >= len(names) {
+			return limits, nil
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// begin notes where records begin, and as which producer they are written.
+func (r *restoring) begin(ctx context.Context) error {
+	var remotes []stream.Partition
+	for _, t := range r.plan.Topics {
+		for _, p := range t.Parts {
+			remotes = append(remotes, stream.Partition{Topic: t.To, Number: p.Number})
+		}
+	}
+	ends, err := r.ends(ctx, remotes)
+	if err != nil {
+		return err
+	}
+	begun := &restore.Begun{At: time.Now().UTC()}
+	for _, p := range remotes {
+		if ends[p] != 0 && !r.plan.Append {
+			return refused{fmt.Errorf("%s was made for this restore, and somebody else has written to it", p)}
+		}
+		begun.Bases = append(begun.Bases, restore.Base{Topic: p.Topic, Partition: p.Number, Offset: stream.Downstream(ends[p])})
+	}
+	if begun.ProducerID, begun.Epoch, err = r.target.wire.InitProducerID(ctx); err != nil {
+		return reason("cluster "+r.flags.to, err)
+	}
+	return r.ledger.SetBegun(ctx, begun)
+}
+
+// ends are the ends of partitions of the target; a topic that was just created has leaders soon.
+func (r *restoring) ends(ctx context.Context, partitions []stream.Partition) (map[stream.Partition]int64, error) {
+	deadline := time.Now().Add(reachTimeout)
+	for {
+		ends, failed, err := r.target.wire.Offsets(ctx, partitions, stream.Latest)
+		for _, p := range partitions {
+			if _, ok := ends[p]; !ok && err == nil {
+				if err = failed[p]; err == nil {
+					err = fmt.Errorf("no answer for %s", p)
+				}
+			}
+		}
+		if err == nil {
+			return ends, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return nil, reason("find the ends of partitions of "+r.flags.to, err)
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// copied is what came of the data.
+type copied struct {
+	source  *restore.Source
+	end     map[stream.Partition]int64 // records on the target, by source partition
+	records int64
+	bytes   int64
+	took    time.Duration
+}
+
+// copy runs the replication pipe with the archive as its source until everything is on the target.
+func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore.Log, limits map[string]int32) (*copied, error) {
+	broken := make(chan error, 1)
+	fail := func(err error) {
+		select {
+		case broken <- err:
+		default:
+		}
+	}
+	source := restore.NewSource(logs, restore.NewThrottle(r.flags.throttle), func(err error) { fail(refused{err}) })
+	resume := &restoreResume{logs: logs, bases: make(map[stream.Partition]stream.Downstream), producer: r.ledger.Begun.ProducerID,
+		target: r.target.wire, fail: fail}
+	for _, b := range r.ledger.Begun.Bases {
+		resume.bases[stream.Partition{Topic: b.Topic, Number: b.Partition}] = b.Offset
+	}
+	pipe := replicate.New(replicate.Config{
+		Flow:     stream.Flow{Source: "the archive of " + r.plan.Source, Target: r.flags.to},
+		Producer: batch.Producer{ID: r.ledger.Begun.ProducerID, Epoch: r.ledger.Begun.Epoch},
+		Source:   source, Target: r.target.wire,
+		Session: func(broker int32) replicate.Session { return source.Session(broker) },
+		Sender:  func(ctx context.Context, broker int32) replicate.Sender { return r.target.wire.Sender(ctx, broker) },
+		Resume:  resume, Budget: replicate.NewBudget(restoreBudget), Codec: batch.KeepCodec,
+		Acked: func(stream.Ack) {}, Report: r.report,
+	})
+	list := r.assignments(limits)
+	began := time.Now()
+	group, groupCtx := errgroup.WithContext(ctx)
+	running, stop := context.WithCancel(groupCtx)
+	defer stop()
+	group.Go(func() error { return pipe.Run(running) })
+	group.Go(func() error {
+		defer stop()
+		if err := pipe.Assign(running, list); err != nil {
+			return err
+		}
+		return r.follow(running, pipe, source, logs, len(list), broken)
+	})
+	err := group.Wait()
+	r.show.clear()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &copied{source: source, took: time.Since(began), bytes: source.Read()}
+	return c, r.proved(ctx, c, resume.bases)
+}
+
+func (r *restoring) assignments(limits map[string]int32) []replicate.Assignment {
+	var list []replicate.Assignment
+	for _, t := range r.plan.Topics {
+		for _, p := range t.Parts {
+			list = append(list, replicate.Assignment{
+				Source: stream.Partition{Topic: t.Name, Number: p.Number}, Remote: stream.Partition{Topic: t.To, Number: p.Number},
+				MaxBatch: limits[t.To],
+			})
+		}
+	}
+	return list
+}
+
+// follow waits until everything is on the target, or something stands in the way that a person has to decide.
+func (r *restoring) follow(ctx context.Context, pipe *replicate.Pipe, source *restore.Source, logs map[stream.Partition]*restore.Log,
+	all int, broken <-chan error) error {
+	meter := newMeter(r, logs, source)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-broken:
+			return err
+		case <-tick.C:
+		}
+		standings := pipe.Standings(ctx)
+		done := 0
+		for _, s := range standings {
+			switch {
+			case s.Acked >= logs[s.Source].End():
+				done++
+			case s.State == replicate.Quarantined || s.State == replicate.Halted:
+				return refused{fmt.Errorf("%s; then run it again: it goes on", s.Reason)}
+			}
+		}
+		if done == all {
+			return nil
+		}
+		meter.show(standings)
+	}
+}
+
+// proved holds the ends of the target against the count of what was to be written.
+func (r *restoring) proved(ctx context.Context, c *copied, bases map[stream.Partition]stream.Downstream) error {
+	var remotes []stream.Partition
+	for p := range bases {
+		remotes = append(remotes, p)
+	}
+	ends, err := r.ends(ctx, remotes)
+	if err != nil {
+		return err
+	}
+	c.end = make(map[stream.Partition]int64)
+	for _, t := range r.plan.Topics {
+		for _, p := range t.Parts {
+			remote := stream.Partition{Topic: t.To, Number: p.Number}
+			n := ends[remote] - int64(bases[remote])
+			c.end[stream.Partition{Topic: t.Name, Number: p.Number}] = n
+			c.records += n
+		}
+	}
+	return nil
+}
+
+// report tells of what the pipe meets.
+func (r *restoring) report(e stream.Event) {
+	if e.Severity == stream.Info {
+		return
+	}
+	text := e.Message
+	for _, f := range e.Fields {
+		if err, ok := f.Value.(error); ok && f.Key == "error" {
+			text += ": " + kafka.Explain(err)
+		}
+	}
+	r.say("%s", text)
+}
+
+// finish notes that all is done, and says what came out.
+func (r *restoring) finish(ctx context.Context, logs map[stream.Partition]*restore.Log, c *copied, g *groupsDone) error {
+	open := 0
+	for _, t := range r.plan.Topics {
+		for _, p := range t.Parts {
+			n, err := logs[stream.Partition{Topic: t.Name, Number: p.Number}].Undecided(ctx)
+			if err != nil {
+				return err
+			}
+			open += n
+		}
+	}
+	if err := r.restoreACLs(ctx); err != nil {
+		return err
+	}
+	f := &restore.Finished{At: time.Now().UTC(), Took: time.Since(r.begun), Records: c.records, Groups: g.restored, Left: g.names(), Out: c.source.LeftOut(), Open: open}
+	if err := r.ledger.SetFinished(ctx, f); err != nil {
+		return err
+	}
+	return r.showEnd(f, c, g)
+}
+
+func (r *restoring) restoreACLs(ctx context.Context) error {
+	if len(r.plan.ACLs) == 0 {
+		return nil
+	}
+	var list []stream.ACL
+	for _, b := range r.plan.ACLs {
+		list = append(list, stream.ACL(b))
+	}
+	if err := r.target.admin.CreateACLs(ctx, list); err != nil {
+		return refused{reason("the records are restored, the ACLs are not", err)}
+	}
+	r.say("created %s on %s", count(len(list), "ACL"), r.flags.to)
+	return nil
+}
