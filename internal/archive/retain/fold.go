@@ -20,7 +20,9 @@ func runsKey(r bundle.Runs) string {
 func (d *decision) carried(kept map[string]bool, lost []point) []bundle.Event {
 	f := &folding{decision: d, groups: make(map[string]map[stream.Partition]bundle.GroupOffset), configs: make(map[life]told), runs: make(map[string]told)}
 	events := d.inOrder(slices.DeleteFunc(slices.Clone(d.events), func(t told) bool { return d.left[t.bundle] }))
-	for _, m := range d.moments(kept) {
+	moments := d.moments(kept)
+	f.out = append(f.out, d.firstConfigs(events, moments[0])...)
+	for _, m := range moments {
 		n := 0
 		for n < len(events) && !events[n].At.After(m) {
 			f.event(events[n])
@@ -57,6 +59,22 @@ func (d *decision) moments(kept map[string]bool) []time.Time {
 	return all
 }
 
+// firstConfigs are the first ones that were seen of each topic, where they were seen after a moment: they stand for the time before.
+func (d *decision) firstConfigs(events []told, before time.Time) (out []bundle.Event) {
+	seen := make(map[life]bool)
+	for _, t := range events {
+		e, ok := t.Body.(bundle.TopicConfigs)
+		if !ok || seen[lifeOf(e.Topic)] {
+			continue
+		}
+		seen[lifeOf(e.Topic)] = true
+		if t.At.After(before) && d.goes(t.bundle) {
+			out = append(out, t.Event)
+		}
+	}
+	return out
+}
+
 // folding goes through history.
 type folding struct {
 	*decision
@@ -87,8 +105,8 @@ func (f *folding) event(t told) {
 		if f.goes(t.bundle) && f.above(e) {
 			f.out = append(f.out, t.Event)
 		}
-	case bundle.Compacted: // of chunks that go
-	default: // topics, truncations: few
+	case bundle.Compacted, bundle.Truncated: // of chunks that go
+	default: // topics: few
 		if f.goes(t.bundle) {
 			f.out = append(f.out, t.Event)
 		}
@@ -117,11 +135,11 @@ func (f *folding) group(e bundle.GroupOffsets, at time.Time) {
 }
 
 // above says that a gap lies between offsets that stay, or ends where they begin.
-func (f *folding) above(g bundle.Gap) bool {
+func (d *decision) above(g bundle.Gap) bool {
 	p := part{lifeOf(g.Topic), g.Partition}
-	low, any := f.low[p]
-	for _, c := range f.parts[p] {
-		if !f.goes(c.bundle) && (!any || c.first < low) {
+	low, any := d.low[p]
+	for _, c := range d.parts[p] {
+		if !d.goes(c.bundle) && (!any || c.first < low) {
 			low, any = c.first, true
 		}
 	}
@@ -135,7 +153,7 @@ func (f *folding) emit() {
 		slices.SortFunc(e.Offsets, func(a, b bundle.GroupOffset) int {
 			return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 		})
-		f.out = append(f.out, bundle.Event{At: f.changed[name], Body: e})
+		f.out = append(f.out, inParts(e, f.changed[name])...)
 	}
 	f.changed = nil
 	for _, t := range f.configs {
@@ -148,6 +166,20 @@ func (f *folding) emit() {
 		f.out = append(f.out, f.acls.Event)
 	}
 	f.acls = nil
+}
+
+// offsetsEach is how many positions are in one event.
+const offsetsEach = 5000
+
+// inParts makes several events of very many positions: the first one says that those before do not count.
+func inParts(e bundle.GroupOffsets, at time.Time) (events []bundle.Event) {
+	rest := e.Offsets
+	for whole := true; whole || len(rest) > 0; whole = false {
+		n := min(offsetsEach, len(rest))
+		events = append(events, bundle.Event{At: at, Body: bundle.GroupOffsets{Group: e.Group, Whole: whole, Offsets: rest[:n:n]}})
+		rest = rest[n:]
+	}
+	return events
 }
 
 // lastRun is where the map of a partition ended.
@@ -165,7 +197,7 @@ func unique(events []bundle.Event) []bundle.Event {
 	seen := make(map[string]bool, len(events))
 	return slices.DeleteFunc(events, func(ev bundle.Event) bool {
 		switch ev.Body.(type) {
-		case bundle.TopicCreated, bundle.TopicWidened, bundle.TopicDeleted, bundle.TopicRecreated, bundle.Truncated, bundle.Gap, bundle.Mark:
+		case bundle.TopicConfigs, bundle.TopicCreated, bundle.TopicWidened, bundle.TopicDeleted, bundle.TopicRecreated, bundle.Gap, bundle.Mark:
 			text := ev.String()
 			if m, ok := ev.Body.(bundle.Mark); ok {
 				text = fmt.Sprint(ev.At.UnixMilli(), m.Name)

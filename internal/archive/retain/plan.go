@@ -56,6 +56,7 @@ const (
 	Contiguous Why = "younger bundles go on from it"
 	Kept       Why = "a kept point needs it"
 	Ends       Why = "transactions end there"
+	Branches   Why = "the source was truncated, and older bundles stay"
 )
 
 // decision is a plan that is being made.
@@ -81,7 +82,7 @@ func (s *Survey) Plan(o Options) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	d.endings()
+	d.complete()
 
 	p := Plan{Stay: make(map[Why]int)}
 	for i, b := range s.bundles {
@@ -213,24 +214,59 @@ func (d *decision) later(i, j int) bool {
 	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Sequence, b.Sequence), a.CreatedAt.Compare(b.CreatedAt)) > 0
 }
 
+// complete keeps what is needed to read what stays.
+func (d *decision) complete() {
+	for d.endings() || d.branches() { // each may keep what the other looks at
+	}
+}
+
 // endings keeps, behind each island with open transactions, the chunks up to where they end.
-func (d *decision) endings() {
-	for again := true; again; {
-		again = false
-		for _, chunks := range d.parts {
-			var end stream.Upstream // an open transaction goes on from here
-			open := false
-			for _, c := range chunks {
-				if open && c.first <= end && c.next > end && d.goes(c.bundle) {
-					d.stays[c.bundle] = Ends
-					again = true
-				}
-				if !d.goes(c.bundle) && c.next > end {
-					open, end = c.open, c.next
-				}
+func (d *decision) endings() (more bool) {
+	for _, chunks := range d.parts {
+		var end stream.Upstream // an open transaction goes on from here
+		open := false
+		for _, c := range chunks {
+			if open && c.first <= end && c.next > end && d.goes(c.bundle) {
+				d.stays[c.bundle] = Ends
+				more = true
+			}
+			if !d.goes(c.bundle) && c.next > end {
+				open, end = c.open, c.next
 			}
 		}
 	}
+	return more
+}
+
+// branches keeps truncations where they are for as long as something older stays that they are about: whether a chunk came before one
+// follows from the chain of their writer.
+func (d *decision) branches() (more bool) {
+	for i, b := range d.bundles {
+		if !d.goes(i) {
+			continue
+		}
+		for p, at := range b.cuts {
+			if d.older(p, at) {
+				d.stays[i] = Branches
+				more = true
+				break
+			}
+		}
+	}
+	return more
+}
+
+// older says that a bundle stays which is older than a truncation, and tells of its partition.
+func (d *decision) older(p part, at time.Time) bool {
+	for i, b := range d.bundles {
+		if !b.old || b.damaged || d.left[i] || d.goes(i) || b.object.Header.CreatedAt.After(at) {
+			continue
+		}
+		if b.positions || slices.ContainsFunc(b.chunks, func(c chunk) bool { return c.part == p }) {
+			return true
+		}
+	}
+	return false
 }
 
 // span is a stretch of a partition.
@@ -261,7 +297,9 @@ func (d *decision) ranges() (before, after ranges) {
 		gone, stay := span{-1, -1}, []span(nil)
 		for _, c := range chunks {
 			if !d.goes(c.bundle) {
-				stay = append(stay, span{c.first, c.next})
+				if !d.cut[p] { // otherwise its offsets may be of a branch that does not count
+					stay = append(stay, span{c.first, c.next})
+				}
 				continue
 			}
 			if now.topics[p] = c.topic; gone.from < 0 {
@@ -271,6 +309,13 @@ func (d *decision) ranges() (before, after ranges) {
 		}
 		if gone.from >= 0 {
 			now.spans[p] = joined(append(now.spans[p], less(gone, joined(stay))...))
+		}
+	}
+	for _, t := range d.events { // gaps that are not carried over
+		if g, ok := t.Body.(bundle.Gap); ok && d.goes(t.bundle) && !d.above(g) {
+			p := part{lifeOf(g.Topic), g.Partition}
+			now.topics[p] = g.Topic
+			now.spans[p] = joined(append(now.spans[p], span{g.From, g.To}))
 		}
 	}
 	return was, now
@@ -296,7 +341,10 @@ func joined(spans []span) []span {
 // less is a span without others, which are sorted.
 func less(s span, others []span) (out []span) {
 	for _, o := range others {
-		if o.from > s.from && o.from < s.to {
+		if o.from >= s.to {
+			break
+		}
+		if o.from > s.from {
 			out = append(out, span{s.from, o.from})
 		}
 		s.from = max(s.from, min(o.to, s.to))

@@ -49,7 +49,8 @@ type held struct {
 	damaged   bool
 	unknown   bool // has events of a kind that is not known here
 	positions bool
-	chunks    []chunk // of old bundles only
+	chunks    []chunk            // of old bundles only
+	cuts      map[part]time.Time // where the source lost the end of a log, and when
 }
 
 // told is an event, and where it stands.
@@ -74,12 +75,13 @@ type Survey struct {
 	configs []told                   // of topics, at any time
 	points  []point
 	removed []told          // Removed events
+	cut     map[part]bool   // partitions of which the source lost an end
 	runs    map[string]bool // partitions of which a bundle that is not old has runs
 }
 
 // NewSurvey begins a Survey. What was archived before the cutoff is old.
 func NewSurvey(cutoff time.Time) *Survey {
-	return &Survey{cutoff: cutoff, low: make(map[part]stream.Upstream), runs: make(map[string]bool)}
+	return &Survey{cutoff: cutoff, low: make(map[part]stream.Upstream), cut: make(map[part]bool), runs: make(map[string]bool)}
 }
 
 // AddDamaged notes a bundle that cannot be read.
@@ -121,6 +123,12 @@ func (s *Survey) event(b *held, t told) {
 		return
 	case bundle.TopicConfigs:
 		s.configs = append(s.configs, t)
+	case bundle.Truncated:
+		if b.cuts == nil {
+			b.cuts = make(map[part]time.Time)
+		}
+		p := part{lifeOf(body.Topic), body.Partition}
+		b.cuts[p], s.cut[p] = t.At, true
 	case bundle.Runs:
 		if !b.old {
 			s.runs[runsKey(body)] = true
