@@ -30,6 +30,7 @@ type archiving struct {
 	failed atomic.Bool // it has ended, and replication goes on without it
 	kicked chan struct{}
 	runs   runs
+	groups atomic.Int64 // positions of groups that are kept in memory
 
 	mu     sync.Mutex // guards what follows
 	errors map[store.Kind]int64
@@ -278,7 +279,7 @@ type source struct{ *archiving }
 func (s source) Read(ctx context.Context, p stream.Place, committed bool) (stream.Fetched, error) {
 	f, err := s.clients.archiveWire.ReadPlace(ctx, p, committed)
 	if code, ok := stream.CodeOf(err); ok {
-		switch code { //nolint:exhaustive // only those that say that the topic is another one by now
+		switch code {
 		case stream.CodeUnknownTopicID, stream.CodeUnknownTopicOrPartition, stream.CodeInconsistentTopicID:
 			s.kick()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -56,9 +57,7 @@ func (c *cluster) GroupOffsets(_ context.Context, ids []string) (map[string]map[
 	all := make(map[string]map[stream.Partition]stream.Committed)
 	for _, id := range ids {
 		all[id] = make(map[stream.Partition]stream.Committed)
-		for p, at := range c.groups[id] {
-			all[id][p] = at
-		}
+		maps.Copy(all[id], c.groups[id])
 	}
 	return all, nil, nil
 }

@@ -49,8 +49,9 @@ func (a *archiving) watchGroups(ctx context.Context, to eventsTo) error {
 	defer ticker.Stop()
 	for {
 		if err := a.persist(ctx, "read the groups of "+a.conf.Source+" for the archive", w.look); err != nil {
-			return nil //nolint:nilerr // ctx has ended
+			return nil // ctx has ended
 		}
+		a.groups.Store(w.positions())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -81,6 +82,14 @@ func (w *groupsWatch) look(ctx context.Context) error {
 		w.tell(id, offsets[id], now)
 	}
 	return cmp.Or(err, incomplete) // groups without an answer are asked for in the next round
+}
+
+// positions is how many are kept.
+func (w *groupsWatch) positions() (n int64) {
+	for _, g := range w.known {
+		n += int64(len(g.offsets))
+	}
+	return n
 }
 
 // tell hands over what has changed of a group. What the archive has no memory for stays a change.

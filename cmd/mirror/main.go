@@ -17,6 +17,10 @@
 //	|                  |            +--> offsetsync.Writer --> A (or B)   |
 //	|       topics.Keeper                                                 |
 //	|       (kafka.Admin A, B)      heartbeat.Emitter --> B               |
+//	|                                                                     |
+//	|  the fetched bytes ==tee==> archive.Archiver ==bundles==> store     |
+//	|  (kafka.Wire A reads what the tee did not bring; topics and groups  |
+//	|  of A are watched; nothing of it waits for B)                       |
 //	+---------------------------------------------------------------------+
 package main
 

@@ -79,6 +79,9 @@ func (b *board) positions() (n int64) {
 			n += int64(s.Exact + s.Clamped + s.Ahead + s.Unknown)
 		}
 	}
+	for _, a := range b.archives() {
+		n += a.groups.Load()
+	}
 	return n
 }
 
