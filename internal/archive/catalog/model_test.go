@@ -21,10 +21,11 @@ type world struct {
 	topics  []*topicLife
 	writers []*archiver
 	stored  []*stored
-	gone    []*stored // removed, with a word
-	lost    []*stored // without one
-	quiet   []span64  // between them a moment means nothing: not every writer had seen what happened
-	pruned  int64     // up to here nothing is known any more
+	gone    []*stored    // removed, with a word
+	lost    []*stored    // without one
+	quiet   []span64     // between them a moment means nothing: not every writer had seen what happened
+	have    map[int]bool // records that are stored, once that is over
+	pruned  int64        // up to here nothing is known any more
 }
 
 type span64 struct{ from, to int64 }
@@ -268,6 +269,11 @@ func (w *world) compact(c *archiver) {
 	if len(w.stored) < 6 {
 		return
 	}
+	for _, a := range w.writers {
+		if slices.ContainsFunc(a.queue, func(q queued) bool { return q.first }) {
+			return // nobody puts together what is so young that a truncation before it is not stored yet
+		}
+	}
 	old := w.stored[:2+w.rnd.IntN(3)]
 	w.tick()
 	n, steps := &stored{}, bundle.Compacted{}
@@ -337,17 +343,24 @@ func (w *world) prune(c *archiver) {
 	slices.SortFunc(w.stored, func(a, b *stored) int { return a.object.Header.CreatedAt.Compare(b.object.Header.CreatedAt) })
 	k := 1 + w.rnd.IntN(3)
 	old := w.stored[:k]
-	r := bundle.Removed{Reason: "pruned"}
+	r, word := bundle.Removed{Reason: "pruned"}, &stored{}
 	for _, s := range old {
 		r.Objects = append(r.Objects, bundle.RemovedObject{Name: s.object.Name, Digest: s.footer.Digest})
 		for _, e := range s.footer.Chunks {
 			r.Ranges = append(r.Ranges, bundle.RemovedRange{Topic: e.Topic, Partition: e.Partition, From: e.First, To: e.Next})
 		}
+		for _, e := range s.footer.Events {
+			switch before := e.Body.(type) {
+			case bundle.Removed: // or it would be forgotten
+				r.Objects, r.Ranges = append(r.Objects, before.Objects...), append(r.Ranges, before.Ranges...)
+			case bundle.Truncated: // what it cuts off may stand in a younger bundle, put together of older ones
+				word.footer.Events = append(word.footer.Events, e)
+			}
+		}
 		w.pruned = max(w.pruned, s.object.Header.CreatedAt.UnixMilli())
 	}
 	w.tick()
-	word := &stored{}
-	word.footer.Events = []bundle.Event{{At: fromMillis(w.now), Body: r}}
+	word.footer.Events = append(word.footer.Events, bundle.Event{At: fromMillis(w.now), Body: r})
 	w.store(word, c)
 	w.gone = append(w.gone, old...)
 	w.stored = slices.Clone(w.stored[k:])
