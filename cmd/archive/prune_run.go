@@ -151,7 +151,7 @@ func (r *remover) dropIndex(ctx context.Context, going []catalog.Object) error {
 	folder := bundle.Folder("", r.flow.Source)
 	last := ""
 	for _, o := range going {
-		hour := o.Name[len(folder) : strings.LastIndexByte(o.Name, '/')]
+		hour := o.Name[len(folder):strings.LastIndexByte(o.Name, '/')]
 		if hour == last {
 			continue
 		}

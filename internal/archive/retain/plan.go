@@ -220,18 +220,25 @@ func (d *decision) complete() {
 	}
 }
 
-// endings keeps, behind each island with open transactions, the chunks up to where they end.
+// endings keeps, behind each chunk that stays with an open transaction, the one that goes on from it.
 func (d *decision) endings() (more bool) {
 	for _, chunks := range d.parts {
-		var end stream.Upstream // an open transaction goes on from here
-		open := false
+		open := make(map[stream.Upstream]bool) // a transaction goes on from here
 		for _, c := range chunks {
-			if open && c.first <= end && c.next > end && d.goes(c.bundle) {
-				d.stays[c.bundle] = Ends
-				more = true
+			if c.open && !d.goes(c.bundle) {
+				open[c.next] = true
 			}
-			if !d.goes(c.bundle) && c.next > end {
-				open, end = c.open, c.next
+		}
+		for _, c := range chunks {
+			if len(open) == 0 || !d.goes(c.bundle) {
+				continue
+			}
+			for at := range open {
+				if c.first <= at && at < c.next {
+					d.stays[c.bundle] = Ends
+					more = true
+					break
+				}
 			}
 		}
 	}
