@@ -94,22 +94,25 @@ func TestAWholeArchive(t *testing.T) {
 // One byte anywhere is found at the level of chunks, and the object named.
 func TestEveryByte(t *testing.T) {
 	for name, o := range forms() {
-		st := small(t, o)
-		for _, object := range st.Names() {
-			b := st.Object(object)
-			step := 1
-			if testing.Short() {
-				step = 7
-			}
-			for i := 0; i < len(b); i += step {
-				b[i] ^= 1 << (i % 8)
-				r := verified(t, st, Options{Level: Chunk, Keeper: o.Keeper})
-				if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Object == object }) {
-					t.Errorf("%s: byte %d of %s: %v", name, i, object, r.Findings)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := small(t, o)
+			for _, object := range st.Names() {
+				b := st.Object(object)
+				step := 1
+				if testing.Short() {
+					step = 7
 				}
-				b[i] ^= 1 << (i % 8)
+				for i := 0; i < len(b); i += step {
+					b[i] ^= 1 << (i % 8)
+					r := verified(t, st, Options{Level: Chunk, Keeper: o.Keeper, Parallel: 1})
+					if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Object == object }) {
+						t.Errorf("byte %d of %s: %v", i, object, r.Findings)
+					}
+					b[i] ^= 1 << (i % 8)
+				}
 			}
-		}
+		})
 	}
 }
 
