@@ -128,4 +128,10 @@ type Options struct {
 	Keeper   bundle.Keeper // for encrypted bundles
 	Parallel int           // footers read at a time; 0 is 16
 	Progress func(done, all int)
+
+	// Direct reads each footer from its own bundle, and no index object: for who wants to know that it is there.
+	Direct bool
+	// IndexDamaged is told of an index object that cannot be used; footers are read from the bundles then. Nil: nobody is. Calls come
+	// one at a time, from any goroutine.
+	IndexDamaged func(name string, err error)
 }

@@ -20,6 +20,16 @@ func Walk(ctx context.Context, st Store, objects []Object, o Options, each func(
 	if o.Parallel <= 0 {
 		o.Parallel = parallel
 	}
+	var index *indexes
+	if o.Source == "" && len(objects) > 0 {
+		o.Source = objects[0].Header.Flow.Source
+	}
+	if len(objects) >= worthwhile && !o.Direct {
+		var err error
+		if index, err = listIndexes(ctx, st, o, objects[0].Header.CreatedAt); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -32,7 +42,10 @@ func Walk(ctx context.Context, st Store, objects []Object, o Options, each func(
 	results := make(chan chan read, o.Parallel-1) // as many as are read ahead, besides the one that is waited for
 	all.Go(func() {
 		defer close(results)
+		var of *hour
 		for i := range objects {
+			of = index.hour(&objects[i], of)
+			of := of
 			result := make(chan read, 1)
 			select {
 			case <-ctx.Done():
@@ -40,7 +53,7 @@ func Walk(ctx context.Context, st Store, objects []Object, o Options, each func(
 			case results <- result:
 			}
 			all.Go(func() {
-				f, err := footer(ctx, st, &objects[i], o)
+				f, err := footer(ctx, st, &objects[i], o, index, of)
 				result <- read{f, err}
 			})
 		}
@@ -75,11 +88,28 @@ func theObjects(err error) bool {
 	return kind == store.Short || kind == store.NotFound
 }
 
-func footer(ctx context.Context, st Store, object *Object, o Options) (*bundle.Footer, error) {
+// footer reads one footer, from an index if it has it.
+func footer(ctx context.Context, st Store, object *Object, o Options, index *indexes, of *hour) (*bundle.Footer, error) {
+	t, ok, err := index.tail(ctx, of, object)
+	if err != nil {
+		return nil, err
+	}
+	var odd error
+	if ok {
+		r, err := bundle.Open(ctx, t, object.Size, bundle.OpenOptions{Name: object.Name, Keeper: o.Keeper})
+		if err == nil {
+			f := r.Footer()
+			return &f, nil
+		}
+		odd = err // or it is the bundle itself
+	}
 	src := &source{st: st, name: object.Name}
 	r, err := src.open(ctx, object.Size, o.Keeper)
 	if err != nil {
 		return nil, err
+	}
+	if odd != nil {
+		index.odd(indexFolder(o.Source)+of.at.Format(indexHour), odd)
 	}
 	f := r.Footer()
 	return &f, nil
