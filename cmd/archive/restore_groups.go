@@ -111,7 +111,7 @@ func (r *restoring) commit(ctx context.Context, group string, offsets map[stream
 	}
 	denied, err := r.target.admin.CommitOffsets(ctx, group, offsets)
 	if err != nil {
-		return explained(err)
+		return inWords(err)
 	}
 	for p, err := range denied {
 		return fmt.Errorf("%s: %s", p, kafka.Explain(err))

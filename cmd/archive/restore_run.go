@@ -117,13 +117,13 @@ func (r *restoring) limits(ctx context.Context, names []string) (map[string]int3
 		if len(limits) >= len(names) {
 			return limits, nil
 		}
-		if err := pause(ctx, lookEvery); err != nil {
+		if err := waitABit(ctx, lookEvery); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func waitABit(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -177,7 +177,7 @@ func (r *restoring) ends(ctx context.Context, partitions []stream.Partition) (ma
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			return nil, reason("find the ends of partitions of "+r.flags.to, err)
 		}
-		if err := pause(ctx, lookEvery); err != nil {
+		if err := waitABit(ctx, lookEvery); err != nil {
 			return nil, err
 		}
 	}

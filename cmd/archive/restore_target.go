@@ -116,12 +116,12 @@ func (t *restoreTarget) look(ctx context.Context, plan *restore.Plan, keepOld bo
 		return target, reason("cluster "+t.alias, err)
 	}
 	for name, w := range would {
-		target.New[name] = restore.NewTopic{Err: explained(w.Err), Configs: w.Configs}
+		target.New[name] = restore.NewTopic{Err: inWords(w.Err), Configs: w.Configs}
 	}
 	return target, nil
 }
 
-func explained(err error) error {
+func inWords(err error) error {
 	if err == nil {
 		return nil
 	}
