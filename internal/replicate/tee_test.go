@@ -181,3 +181,29 @@ func TestTellTheTee(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// What was read goes from the batch that ends at the place or behind it to the last whole one.
+func TestWhatWasRead(t *testing.T) {
+	var records []byte
+	var starts []int
+	for base := int64(0); base < 30; base += 10 {
+		starts = append(starts, len(records))
+		records = append(records, simBatch("t", base, []int64{base, base + 9}, 0, -1)...)
+	}
+	for _, c := range []struct {
+		from  stream.Upstream
+		cut   int // bytes of the last batch that are missing
+		first int // batch
+		next  stream.Upstream
+	}{{0, 0, 0, 30}, {10, 0, 1, 30}, {15, 0, 1, 30}, {29, 0, 2, 30}, {0, 1, 0, 20}, {19, 5, 1, 20}} {
+		f := stream.Fetched{Records: records[:len(records)-c.cut]}
+		end := len(records)
+		if c.cut > 0 {
+			end = starts[2]
+		}
+		r, err := route(t.Context(), f, c.from, Epoch{}, nil)
+		if err != nil || r.next != c.next || !bytes.Equal(r.whole, records[starts[c.first]:end]) {
+			t.Errorf("from %d, %d bytes cut: %d bytes up to %d, %v", c.from, c.cut, len(r.whole), r.next, err)
+		}
+	}
+}

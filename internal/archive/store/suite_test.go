@@ -302,6 +302,16 @@ func testNames(t *testing.T, s Store) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	odd := "names/a%20b%2Fc/x+y=z_1.2-3" // as of an alias that has to be escaped
+	if err := put(t.Context(), s, odd, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Stat(t.Context(), odd); err != nil || info.Size != 1 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if got := names(t, s, "names/a%20", ""); !slices.Equal(got, []string{odd}) {
+		t.Errorf("listed %q", got)
+	}
 }
 
 // More names than a page holds, each of them once.
