@@ -272,7 +272,7 @@ func (l listing) print(w io.Writer, o lsOptions) error {
 		fmt.Fprintf(w, "damaged: %s\n", d.Error)
 	}
 	for _, m := range l.Missing {
-		fmt.Fprintf(w, "missing: bundle %s\n", m)
+		fmt.Fprintf(w, "missing: %s\n", m)
 	}
 	return nil
 }
