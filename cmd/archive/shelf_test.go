@@ -32,6 +32,7 @@ type shelf struct {
 	previous bundle.Digest
 	next     map[int32]stream.Upstream
 	names    []string
+	topic    bundle.Topic
 }
 
 var ordersTopic = bundle.Topic{Name: "orders", ID: stream.TopicID{1}}
@@ -39,7 +40,7 @@ var ordersTopic = bundle.Topic{Name: "orders", ID: stream.TopicID{1}}
 // newShelf makes an empty archive. more are lines of the file.
 func newShelf(t *testing.T, more ...string) *shelf {
 	t.Helper()
-	s := &shelf{t: t, dir: t.TempDir(), writer: "mirror-B", next: make(map[int32]stream.Upstream)}
+	s := &shelf{t: t, dir: t.TempDir(), writer: "mirror-B", topic: ordersTopic, next: make(map[int32]stream.Upstream)}
 	s.file = filepath.Join(t.TempDir(), "mm2.properties")
 	s.configure(more...)
 	var err error
@@ -111,7 +112,7 @@ func (s *shelf) bundle(at time.Time, partitions []int32, events ...bundle.Body) 
 	for _, p := range partitions {
 		first := s.next[p]
 		s.next[p] += 10
-		if _, err := w.Append(bundle.Chunk{Topic: ordersTopic, Partition: p, First: first, Next: first + 10}, rawBatch(first, 10, at)); err != nil {
+		if _, err := w.Append(bundle.Chunk{Topic: s.topic, Partition: p, First: first, Next: first + 10}, rawBatch(first, 10, at)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -122,7 +123,7 @@ func (s *shelf) bundle(at time.Time, partitions []int32, events ...bundle.Body) 
 	}
 	var positions []bundle.Position
 	for p, next := range s.next {
-		positions = append(positions, bundle.Position{Topic: ordersTopic, Partition: p, Next: next, LeaderEpoch: -1})
+		positions = append(positions, bundle.Position{Topic: s.topic, Partition: p, Next: next, LeaderEpoch: -1})
 	}
 	o, f, err := w.Finish(s.previous, positions)
 	if err != nil {
