@@ -146,11 +146,9 @@ func (m *marker) topics(ctx context.Context, out *marked) ([]stream.Topic, error
 	if err != nil {
 		return nil, m.explained(err)
 	}
-	selected := m.flow.Archive.Topics
-	selected.Heartbeats = false // as mirror has it
 	var mine []stream.Topic
 	for _, t := range all {
-		if !selected.Replicates(t.Name) {
+		if !m.flow.Archive.Keeps(t.Name) {
 			continue
 		}
 		if life, ok := m.lives[t.Name]; !ok || life.ID != t.ID && life.ID != (stream.TopicID{}) {

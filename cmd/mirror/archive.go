@@ -28,9 +28,12 @@ type archiving struct {
 	ring   *keys.Ring // nil: not encrypted
 	writer atomic.Pointer[archive.Archiver]
 	failed atomic.Bool // it has ended, and replication goes on without it
-	kicked chan struct{}
-	runs   runs
-	groups atomic.Int64 // positions of groups that are kept in memory
+	opened time.Time
+
+	together atomic.Bool // replication need not wait for its start any more
+	kicked   chan struct{}
+	runs     runs
+	groups   atomic.Int64 // positions of groups that are kept in memory
 
 	mu     sync.Mutex // guards what follows
 	errors map[store.Kind]int64
@@ -41,7 +44,7 @@ type archiving struct {
 // openArchive opens the store and the keys of a flow's archive. They are asked nothing yet: an error is one of the file.
 func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
 	c := f.conf.Archive
-	a := &archiving{flow: f, kicked: make(chan struct{}, 1), last: archive.Standing{Oldest: time.Now()}, errors: make(map[store.Kind]int64)}
+	a := &archiving{flow: f, opened: time.Now(), kicked: make(chan struct{}, 1), last: archive.Standing{Oldest: time.Now()}, errors: make(map[store.Kind]int64)}
 	var err error
 	if len(c.KeyURLs) > 0 {
 		if a.ring, err = keys.Open(ctx, c.KeyURLs); err != nil {
@@ -108,6 +111,7 @@ func (a *archiving) run(ctx context.Context) error {
 	group.Go(func() error { return newWatch(a, writer).run(beside) })
 	group.Go(func() error { return a.watchGroups(beside, writer) })
 	group.Go(func() error { return a.keepRuns(beside, writer) })
+	group.Go(func() error { return a.keepIndex(beside) })
 	if err := group.Wait(); err != nil {
 		return a.stopped(ctx, err)
 	}
@@ -237,13 +241,23 @@ func (a *archiving) Take(s replicate.Stretch) {
 	}
 }
 
+// startWait is how long replication waits at the start for the archive to know where it goes on: what it reads before that, the archive
+// has to read once more.
+const startWait = 3 * time.Second
+
 // Full says that replication has to wait for the archive.
 func (a *archiving) Full() bool {
-	if !a.conf.Archive.Pause {
+	w := a.writer.Load()
+	switch {
+	case a.conf.Archive.Pause:
+		return w == nil || w.Behind()
+	case a.together.Load():
+		return false
+	case a.failed.Load(), w != nil && w.Placed(), time.Since(a.opened) > startWait:
+		a.together.Store(true)
 		return false
 	}
-	w := a.writer.Load()
-	return w == nil || w.Behind()
+	return true
 }
 
 // tee is what the pipe hands its bytes to; nil without an archive.
@@ -252,14 +266,6 @@ func (f *flow) tee() replicate.Tee {
 		return nil
 	}
 	return f.archive
-}
-
-// archives says whether a topic of the source belongs into the archive. Heartbeats go along with replication without being asked for; in
-// an archive they would only make an object each few seconds where nothing else happens.
-func (f *flow) archives(topic string) bool {
-	s := f.conf.Archive.Topics
-	s.Heartbeats = false
-	return s.Replicates(topic)
 }
 
 // kick has the topics of the source looked at soon. It may be called without an archive.

@@ -42,7 +42,7 @@ type eventsTo interface {
 // watchGroups tells of groups at the interval of checkpoints.
 func (a *archiving) watchGroups(ctx context.Context, to eventsTo) error {
 	w := &groupsWatch{
-		source: a.clients.source, event: to.Event, groups: a.conf.Groups.Accepts, topics: a.archives,
+		source: a.clients.source, event: to.Event, groups: a.conf.Groups.Accepts, topics: a.conf.Archive.Keeps,
 		known: make(map[string]*knownGroup),
 	}
 	ticker := time.NewTicker(cmp.Or(a.conf.Checkpoints.Interval, groupsEvery))

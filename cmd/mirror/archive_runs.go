@@ -144,7 +144,7 @@ func (a *archiving) handRuns(to runsTo) {
 			}
 			p.list = p.list[len(part):]
 		}
-		if !ok && a.archives(source.Topic) {
+		if !ok && a.conf.Archive.Keeps(source.Topic) {
 			a.runs.putBack(source, p) // the archive has not begun with it
 		}
 	}

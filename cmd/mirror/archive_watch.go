@@ -127,7 +127,7 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	assigned := make(map[stream.Partition]stream.Topic)
 	for _, t := range all {
 		there[t.Name] = t
-		if !w.archives(t.Name) {
+		if !w.conf.Archive.Keeps(t.Name) {
 			continue
 		}
 		mine[t.Name] = t

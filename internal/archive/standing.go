@@ -49,3 +49,18 @@ func (a *Archiver) Standing() (s Standing, began bool) {
 	}
 	return s, a.adopted > 0
 }
+
+// Placed says that all partitions that were assigned are begun with, at a place that is known: from here on offers are taken.
+func (a *Archiver) Placed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.adopted == 0 || a.adopted != a.assigned {
+		return false
+	}
+	for _, t := range a.tracks {
+		if !t.placed {
+			return false
+		}
+	}
+	return true
+}

@@ -81,6 +81,7 @@ func (b builder) archive(out *Flow, connector settings) {
 		exclude = b.list(connector, "topics.exclude")
 	}
 	a.Topics = out.Topics
+	a.Topics.Heartbeats = false // they tell of nothing that is to be brought back
 	topics, err := policy.NewFilter(include, exclude)
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
@@ -136,4 +137,10 @@ func (b builder) onceEach(flows []Flow) {
 		}
 		by[at] = f.Flow
 	}
+}
+
+// Keeps says whether a topic of the source belongs into the archive: as Topics says, but never heartbeats. They are nothing to bring back,
+// and would make an object every few seconds where nothing else happens.
+func (a Archive) Keeps(topic string) bool {
+	return a.Topics.Replicates(topic) && !a.Topics.Policy.IsHeartbeatsTopic(topic)
 }

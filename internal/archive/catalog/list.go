@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/store"
@@ -12,7 +13,17 @@ import (
 
 // List lists the bundles of a source, by name. strange is what stands in their folder and is none.
 func List(ctx context.Context, st Store, source string) (objects []Object, strange []store.Info, err error) {
-	for info, err := range st.List(ctx, bundle.Folder("", source), "") {
+	return listAfter(ctx, st, source, "")
+}
+
+// ListSince lists the bundles that were begun in the hour of a time or later.
+func ListSince(ctx context.Context, st Store, source string, since time.Time) ([]Object, error) {
+	objects, _, err := listAfter(ctx, st, source, bundle.Folder("", source)+since.UTC().Format(indexHour))
+	return objects, err
+}
+
+func listAfter(ctx context.Context, st Store, source, after string) (objects []Object, strange []store.Info, err error) {
+	for info, err := range st.List(ctx, bundle.Folder("", source), after) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("list bundles of %s: %w", source, err)
 		}
