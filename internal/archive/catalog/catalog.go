@@ -61,7 +61,7 @@ func (p Part) First() stream.Upstream {
 	return p.Stretches[0].From
 }
 
-// Next: see First.
+// Next is behind the last offset that is archived: see First.
 func (p Part) Next() stream.Upstream {
 	if len(p.Stretches) == 0 {
 		return 0

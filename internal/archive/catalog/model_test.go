@@ -3,6 +3,7 @@ package catalog
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -258,10 +259,7 @@ func (w *world) restart(a *archiver) {
 		return // the others have seen it already, and this one would see it late
 	}
 	a.queue, a.generation, a.sequence = nil, a.generation+1, 0
-	a.at = make(map[place]int)
-	for p, next := range a.built {
-		a.at[p] = next
-	}
+	a.at = maps.Clone(a.built)
 }
 
 // compact puts the chunks of some old bundles together.
@@ -383,7 +381,7 @@ func (w *world) view(at time.Time, wanted func(string) bool) *View {
 	return v
 }
 
-// options say what befalls a world.
+// trouble says what befalls a world.
 type trouble struct{ cuts, lives, losses, prunes, compactions bool }
 
 func (w *world) run(steps int, t trouble) {
