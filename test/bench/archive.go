@@ -70,14 +70,13 @@ func (r ranOnce) kept(job, contender string) kept {
 // archiving is what the jobs on the archive of L share.
 type archiving struct {
 	*bench
-	job     job
-	mirror  contender
-	archive string // program
-	peer    string // program, empty without
-	where   []place
-	last    task   // of the tee's last run into a folder: its archive is what the other jobs read
-	backup  string // folder of the peer's last backup
-	report  *report
+	job    job
+	mirror contender
+	peer   string // program, empty without
+	where  []place
+	last   task   // of the tee's last run into a folder: its archive is what the other jobs read
+	backup string // folder of the peer's last backup
+	report *report
 }
 
 // place is a store to archive to.
