@@ -300,8 +300,12 @@ func (r *restoring) prepare(ctx context.Context) error {
 	if r.plan, err = restore.Make(r.state, r.asks); err != nil {
 		return refused{err}
 	}
+	if r.flags.missing {
+		if err := r.planMissing(ctx); err != nil {
+			return err
+		}
+	}
 	r.plan.Moment, r.plan.Cluster, r.plan.Asked, r.plan.Append = moment, r.target.id, r.flags.asked(), r.flags.append
-	r.plan.Holes = r.flags.holes
 	if len(r.plan.Topics) == 0 {
 		return refused{fmt.Errorf("nothing of what is asked for is archived; archive ls %s says what is", r.open.conf.Path)}
 	}

@@ -48,8 +48,8 @@ func (r *restoring) restoreGroups(ctx context.Context, logs map[stream.Partition
 		if err != nil {
 			return nil, err
 		}
-		if r.plan.Append {
-			for p := range offsets {
+		if r.plan.Append || r.plan.Missing {
+			for p := range offsets { // a position of its own may be among records that were there before
 				if at, ok := had[group.Name][p]; ok && at.Offset != offsets[p].Offset {
 					delete(offsets, p)
 					g.left[group.Name] = fmt.Sprintf("it has a position of its own in %s", p)
@@ -90,8 +90,12 @@ func (r *restoring) positions(ctx context.Context, logs map[stream.Partition]*re
 		log := logs[at]
 		remote := stream.Partition{Topic: to[o.Topic], Number: o.Partition}
 		n := ends[at]
+		if r.plan.Missing && o.Offset < log.First() {
+			g.clamped = append(g.clamped, fmt.Sprintf("%s in %s is left as it is: it was at %d, which the target had", group.Name, at, o.Offset))
+			continue
+		}
 		if o.Offset > log.End() {
-			g.clamped = append(g.clamped, fmt.Sprintf("%s in %s: it was at %d, what is restored ends at %d", group.Name, at, o.Offset, log.End()))
+			g.clamped = append(g.clamped, fmt.Sprintf("%s in %s is set to the end: it was at %d, what is restored ends at %d", group.Name, at, o.Offset, log.End()))
 		} else {
 			below, err := log.Below(ctx, o.Offset)
 			if err != nil {

@@ -87,12 +87,12 @@ func (r *restoreResume) start(ctx context.Context, a replicate.Assignment, end i
 		}
 		n += ahead
 	case n > 0:
-		who, err := r.foreign(ctx, a.Remote, end-1, end)
+		ours, err := r.isNumber(ctx, a.Remote, end-1, n-1)
 		if err != nil {
 			return replicate.Start{}, err
 		}
-		if who != "" {
-			return replicate.Start{}, r.lost(r.others(ctx, a.Remote, stream.Downstream(end-1), stream.Downstream(end)))
+		if !ours {
+			return replicate.Start{}, r.lost(r.others(ctx, a.Remote, base, stream.Downstream(end)))
 		}
 	}
 	next, err := r.logs[a.Source].At(ctx, n)
@@ -111,21 +111,45 @@ func (r *restoreResume) lost(err error) error {
 	return err
 }
 
-// others says who else has written to a partition.
+// others says who else has written to a partition, if that shows soon.
 func (r *restoreResume) others(ctx context.Context, p stream.Partition, from, to stream.Downstream) error {
 	who, err := r.foreign(ctx, p, int64(from), int64(to))
 	if err != nil || who == "" {
-		who = "it has more records than this restore has written"
+		who = "its records are not those that this restore has written"
 	}
 	return fmt.Errorf("somebody else writes to %s: %s; stop that writer, delete the topic and begin anew with --again, or restore under another name", p, who)
 }
 
-// pageBytes is what is read at a time.
-const pageBytes = 1 << 20
+// isNumber says whether the record at a target offset is the n-th of ours, by the sequence in its batch: where the broker does not tell
+// how many we have written, the last record does. What was deleted since is taken for ours.
+func (r *restoreResume) isNumber(ctx context.Context, p stream.Partition, at, n int64) (bool, error) {
+	f, err := r.target.Read(ctx, p, at, pageBytes, false)
+	if code, known := stream.CodeOf(err); known && code == stream.CodeOffsetOutOfRange {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s at %d: %w", p, at, err)
+	}
+	for rest := f.Records; len(rest) > 0; {
+		v, left, err := batch.Next(rest)
+		if err != nil {
+			break
+		}
+		if rest = left; v.LastOffset() >= at {
+			return v.ProducerID() == r.producer && (int64(v.BaseSequence())+at-v.BaseOffset())%sequences == n%sequences, nil
+		}
+	}
+	return false, fmt.Errorf("read %s at %d: nothing is there", p, at)
+}
 
-// foreign is the first batch of a range that is not ours, in words; empty if all that can be read is.
+const (
+	pageBytes    = 1 << 20 // read at a time
+	foreignPages = 64      // read to find out who has written
+)
+
+// foreign is the first batch of a range that is not ours, in words; empty if all that is read is.
 func (r *restoreResume) foreign(ctx context.Context, p stream.Partition, at, end int64) (string, error) {
-	for at < end {
+	for pages := 0; at < end && pages < foreignPages; pages++ {
 		f, err := r.target.Read(ctx, p, at, pageBytes, false)
 		if code, known := stream.CodeOf(err); known && code == stream.CodeOffsetOutOfRange {
 			return "", nil // deleted since

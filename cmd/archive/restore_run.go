@@ -38,11 +38,7 @@ func (r *restoring) execute(ctx context.Context) error {
 			return err
 		}
 	}
-	logs, err := r.plan.Logs(r.state, r.chunks)
-	if err != nil {
-		return refused{err}
-	}
-	copied, err := r.copy(ctx, logs, limits)
+	logs, copied, err := r.copyAll(ctx, limits)
 	if err != nil {
 		return err
 	}
@@ -147,8 +143,15 @@ func (r *restoring) begin(ctx context.Context) error {
 		return err
 	}
 	begun := &restore.Begun{At: time.Now().UTC()}
+	noted := make(map[stream.Partition]stream.Downstream)
+	for _, e := range r.plan.Ends {
+		noted[stream.Partition{Topic: e.Topic, Number: e.Partition}] = e.Offset
+	}
 	for _, p := range remotes {
-		if ends[p] != 0 && !r.plan.Append {
+		switch {
+		case r.plan.Missing && ends[p] != int64(noted[p]):
+			return refused{fmt.Errorf("%s ended at %d when the plan was made, and ends at %d now; begin anew with --again, when nothing writes to it", p, noted[p], ends[p])}
+		case ends[p] != 0 && !r.plan.Append && !r.plan.Missing:
 			return refused{fmt.Errorf("%s was made for this restore, and somebody else has written to it", p)}
 		}
 		begun.Bases = append(begun.Bases, restore.Base{Topic: p.Topic, Partition: p.Number, Offset: stream.Downstream(ends[p])})
@@ -336,7 +339,8 @@ func (r *restoring) finish(ctx context.Context, logs map[stream.Partition]*resto
 	if err := r.restoreACLs(ctx); err != nil {
 		return err
 	}
-	f := &restore.Finished{At: time.Now().UTC(), Took: time.Since(r.begun), Records: c.records, Groups: g.restored, Left: g.names(), Out: c.source.LeftOut(), Open: open}
+	f := &restore.Finished{At: time.Now().UTC(), Took: time.Since(r.begun), Records: c.records, Groups: g.restored, Left: g.names(), Out: c.source.LeftOut(), Open: open,
+		Lost: r.ledger.Lost}
 	if err := r.ledger.SetFinished(ctx, f); err != nil {
 		return err
 	}

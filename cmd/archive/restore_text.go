@@ -79,7 +79,7 @@ func (r *restoring) problems(ctx context.Context) ([]restore.Problem, error) {
 		return nil, err
 	}
 	target.Same = r.same()
-	problems := r.plan.Check(target, restore.Allowed{Append: r.flags.append, Holes: r.flags.holes})
+	problems := r.plan.Check(target, restore.Allowed{Append: r.flags.append || r.flags.missing, Holes: r.flags.holes})
 	for _, d := range r.state.Damaged {
 		problems = append(problems, restore.Problem{Text: fmt.Sprintf("bundle %s cannot be used: %v", d.Name, d.Err)})
 	}
@@ -215,6 +215,9 @@ func (r *restoring) showEnd(f *restore.Finished, c *copied, g *groupsDone) error
 				fmt.Fprintf(out, "Left out: %d %s.\n", line.n, line.what)
 			}
 		}
+		for _, l := range f.Lost {
+			fmt.Fprintf(out, "Left out: offsets %d to %d of %s/%d, which cannot be read: %s.\n", l.From, l.To-1, l.Topic, l.Partition, l.Why)
+		}
 		if f.Open > 0 {
 			fmt.Fprintf(out, "%s open at the end of what is archived.\n", were(f.Open, "transaction"))
 		}
@@ -222,7 +225,7 @@ func (r *restoring) showEnd(f *restore.Finished, c *copied, g *groupsDone) error
 			fmt.Fprintf(out, "Positions of %s are committed and read back.\n", count(g.restored, "group"))
 		}
 		for _, line := range g.clamped {
-			fmt.Fprintf(out, "Set to the end: %s.\n", line)
+			fmt.Fprintf(out, "Group %s.\n", line)
 		}
 		for _, name := range g.names() {
 			fmt.Fprintf(out, "Left alone: group %s: %s.\n", name, g.left[name])

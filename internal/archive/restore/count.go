@@ -138,7 +138,7 @@ func (l *Log) records(ctx context.Context, i int, each func(first, count int64) 
 	if s.out {
 		return nil
 	}
-	raw, err := l.chunks.Chunk(ctx, s.Object, s.Chunk, nil)
+	raw, err := l.chunk(ctx, i)
 	if err != nil {
 		return err
 	}

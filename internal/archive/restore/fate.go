@@ -3,6 +3,7 @@ package restore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -142,7 +143,7 @@ func (l *Log) fateAtEnd(ctx context.Context, producer int64, at stream.Upstream)
 func (l *Log) markerBehind(ctx context.Context, i int, producer int64, at stream.Upstream, raw []byte) (mark, bool, error) {
 	for j := i; j < len(l.spans); j++ {
 		s := &l.spans[j]
-		if s.Entry.Markers > 0 {
+		if s.Entry.Markers > 0 && !s.lost {
 			marks, err := l.marksOf(ctx, j, raw)
 			if err != nil {
 				return mark{}, false, err
@@ -200,7 +201,7 @@ func (l *Log) each(ctx context.Context, i int, raw []byte, do func(batch.View) e
 	s := &l.spans[i]
 	if raw == nil {
 		var err error
-		if raw, err = l.chunks.Chunk(ctx, s.Object, s.Chunk, nil); err != nil {
+		if raw, err = l.chunk(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -220,8 +221,21 @@ func (l *Log) each(ctx context.Context, i int, raw []byte, do func(batch.View) e
 	return nil
 }
 
+// chunk reads the chunk of a span.
+func (l *Log) chunk(ctx context.Context, i int) ([]byte, error) {
+	s := &l.spans[i]
+	raw, err := l.chunks.Chunk(ctx, s.Object, s.Chunk, nil)
+	if err != nil {
+		return nil, l.broken(i, err)
+	}
+	return raw, nil
+}
+
 // broken says which offsets an error is about.
 func (l *Log) broken(i int, err error) error {
+	if known := (*bundle.ChunkError)(nil); errors.As(err, &known) {
+		return err
+	}
 	s := &l.spans[i]
 	return &bundle.ChunkError{
 		Object: s.Object.Name, Chunk: s.Chunk, Topic: s.Entry.Topic, Partition: s.Entry.Partition, First: s.From, Next: s.To, Err: err,
@@ -252,7 +266,7 @@ func (l *Log) openAtEnd(ctx context.Context) (map[int64]stream.Upstream, error) 
 		}
 	}
 	for i := first; i < len(l.spans); i++ {
-		if l.spans[i].plain {
+		if l.spans[i].plain || l.spans[i].lost {
 			continue
 		}
 		err := l.each(ctx, i, nil, func(v batch.View) error {

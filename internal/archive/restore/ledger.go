@@ -30,6 +30,7 @@ type Store interface {
 //
 //	v1/<source>/restores/<id>/plan.json      what it sets out to do
 //	v1/<source>/restores/<id>/begun.json     topics are there: producer id, and where records begin in each target partition
+//	v1/<source>/restores/<id>/lost-001.json  a chunk that could not be read and is left out; the next one is 002
 //	v1/<source>/restores/<id>/finished.json  all is done, and what came out
 //
 // The id is a digest of what was asked for and of the target cluster's id, and a number: the first is 001.
@@ -66,6 +67,18 @@ type Finished struct {
 	Left    []string      `json:"groupsLeftAlone,omitempty"`
 	Out     LeftOut       `json:"leftOut"` // as the last run saw it
 	Open    int           `json:"openTransactions"`
+	Lost    []Lost        `json:"lost,omitempty"`
+}
+
+// Lost is a chunk that could not be read.
+type Lost struct {
+	Object    string          `json:"object"`
+	Chunk     int             `json:"chunk"`
+	Topic     string          `json:"topic"` // of the source
+	Partition int32           `json:"partition"`
+	From      stream.Upstream `json:"from"`
+	To        stream.Upstream `json:"to"`
+	Why       string          `json:"why"`
 }
 
 // Ledger is that of one restore.
@@ -75,6 +88,7 @@ type Ledger struct {
 	ID     string
 
 	Plan     *Plan // nil: not begun
+	Lost     []Lost
 	Begun    *Begun
 	Finished *Finished
 }
@@ -130,6 +144,16 @@ func readLedger(ctx context.Context, st Store, base string, number int) (*Ledger
 		}
 		if ok {
 			o.found()
+		}
+	}
+	for ok := l.Plan != nil; ok; {
+		var lost Lost
+		var err error
+		if ok, err = l.read(ctx, l.lostName(), &lost); err != nil {
+			return nil, err
+		}
+		if ok {
+			l.Lost = append(l.Lost, lost)
 		}
 	}
 	if l.Plan != nil && l.Plan.Version > planVersion {
@@ -195,6 +219,17 @@ func (l *Ledger) SetBegun(ctx context.Context, b *Begun) error {
 		return err
 	}
 	l.Begun = b
+	return nil
+}
+
+func (l *Ledger) lostName() string { return fmt.Sprintf("lost-%03d.json", len(l.Lost)+1) }
+
+// AddLost notes that a chunk is left out: every run that goes on counts without it.
+func (l *Ledger) AddLost(ctx context.Context, lost Lost) error {
+	if err := l.write(ctx, l.lostName(), lost); err != nil {
+		return err
+	}
+	l.Lost = append(l.Lost, lost)
 	return nil
 }
 

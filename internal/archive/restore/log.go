@@ -39,6 +39,7 @@ type span struct {
 	plain bool // nothing of it can be of a transaction
 	out   bool // nothing of it is in, so it is not read
 	clear bool // nothing of it has to be left out by its timestamp
+	lost  bool // its chunk cannot be read: it counts as a hole
 }
 
 // whole says that the span is all of its chunk.
@@ -96,6 +97,18 @@ func (l *Log) End() stream.Upstream {
 		return l.cut.From
 	}
 	return l.spans[len(l.spans)-1].To
+}
+
+// Lose takes a chunk that cannot be read for a hole; false where the log has nothing of it. Nobody may be reading the log.
+func (l *Log) Lose(object string, chunk int) bool {
+	found := false
+	for i := range l.spans {
+		if s := &l.spans[i]; s.Object.Name == object && s.Chunk == chunk {
+			s.out, s.lost, found = true, true, true
+			delete(l.counts, i)
+		}
+	}
+	return found
 }
 
 // at is the first span that has offsets at or behind one; len(spans) where there is none.

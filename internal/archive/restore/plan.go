@@ -34,6 +34,9 @@ type Selection struct {
 	Rename     func(topic string) string // the name on the target
 	Raw        bool
 	ACLs       bool
+
+	// After are the source offsets from which on partitions are wanted, where the target has what stands before.
+	After map[stream.Partition]stream.Upstream
 }
 
 // Plan is what a restore sets out to do. It is kept in the ledger: where it was begun, it is followed, whatever the archive has got since.
@@ -55,7 +58,8 @@ type Plan struct {
 	Objects []string     `json:"objects"`         // bundles that are read: prune leaves them alone until the restore is finished
 	Notes   []string     `json:"notes,omitempty"` // what a person may want to know
 	Append  bool         `json:"append,omitempty"`
-	Holes   bool         `json:"allowHoles,omitempty"`
+	Missing bool         `json:"missingOnly,omitempty"` // the target has what stands before the first offsets
+	Ends    []Base       `json:"ends,omitempty"`        // of partitions of the target, if Missing: the plan holds as long as they do
 }
 
 // Topic is a topic to restore.
@@ -163,6 +167,7 @@ func Make(state *catalog.State, s Selection) (*Plan, error) {
 				continue
 			}
 			cut := p.cut(part)
+			cut.From = max(cut.From, s.After[stream.Partition{Topic: t.Name, Number: part.Number}])
 			switch {
 			case point != nil:
 				end, ok := point[placeOf(life.Topic, part.Number)]
@@ -217,7 +222,7 @@ func (t *Topic) add(part catalog.Part, cut Cut) {
 	for _, h := range part.Holes {
 		if h.From < cut.End && h.To > cut.From {
 			x.Holes = append(x.Holes, Hole{From: h.From, To: min(h.To, cut.End), Why: string(h.Why), Lost: h.Why == catalog.Lost})
-		} else if h.From >= part.Next() && cut.End == part.Next() && h.Why == catalog.Lost { // the end is missing
+		} else if cut.From <= h.From && h.From >= part.Next() && cut.End == part.Next() && h.Why == catalog.Lost { // the end is missing
 			x.Holes = append(x.Holes, Hole{From: h.From, To: h.To, Why: string(h.Why), Lost: true})
 		}
 	}

@@ -226,7 +226,7 @@ func (s *Session) readAll(ctx context.Context, tasks []task) error {
 		group.Go(func() (err error) {
 			span := &t.log.spans[t.span]
 			if !span.out {
-				if t.raw, err = t.log.chunks.Chunk(ctx, span.Object, span.Chunk, nil); err != nil {
+				if t.raw, err = t.log.chunk(ctx, t.span); err != nil {
 					return err
 				}
 			}
