@@ -130,8 +130,8 @@ type all struct {
 }
 
 func moments() (m []time.Time) {
-	for i := range 50 {
-		m = append(m, sample.Noon.Add(time.Duration(i)*7*time.Second))
+	for i := range 16 {
+		m = append(m, sample.Noon.Add(time.Duration(i)*23*time.Second))
 	}
 	return append(m, time.Time{})
 }
@@ -150,6 +150,11 @@ func read(t *testing.T, st *sample.Store, k bundle.Keeper) all {
 	opener, reader := catalog.NewOpener(st, k, 64), records.NewReader()
 	for _, l := range a.states[len(a.states)-1].Lives {
 		for _, p := range l.Parts {
+			for _, e := range p.Entries { // what is open at a place is needed where a restore ends there
+				if len(e.Open) > 0 {
+					a.records[fmt.Sprintf("%s/%d open at %d", l.Topic, p.Number, e.Next)] = fmt.Sprint(e.Open)
+				}
+			}
 			for _, s := range p.Stretches {
 				b, err := opener.Chunk(t.Context(), s.Object, s.Chunk, nil)
 				if err != nil {
@@ -164,7 +169,7 @@ func read(t *testing.T, st *sample.Store, k bundle.Keeper) all {
 					at := fmt.Sprintf("%s/%d %d", l.Topic, p.Number, v.BaseOffset())
 					a.records[at] = fmt.Sprint("batch ", v.LastOffset(), v.LeaderEpoch(), v.ProducerID(), v.Control(), v.Transactional(), v.BaseTimestamp(), v.MaxTimestamp())
 					err = reader.Each(v, func(r records.Record) error {
-						a.records[fmt.Sprintf("%s/%d record %d", l.Topic, p.Number, r.Offset)] = fmt.Sprint(r.Timestamp, r.Attributes, r.Body)
+						a.records[fmt.Sprintf("%s/%d record %d", l.Topic, p.Number, r.Offset)] = fmt.Sprint(r.Timestamp, r.Attributes, string(r.Body))
 						return nil
 					})
 					if err != nil {
@@ -211,7 +216,7 @@ func forms() []bundle.Options {
 
 // Whatever the archive is, it says the same afterwards, as of any moment, in fewer objects.
 func TestSameAsBefore(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(40)
 	if testing.Short() {
 		seeds = 10
 	}
@@ -239,7 +244,7 @@ var errKilled = errors.New("killed")
 
 // Killed at any step, the archive says the same; run again, it comes to its end.
 func TestKilledAtEachStep(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		o := forms()[seed%3]
 		first := history(t, seed, o)
 		before := read(t, first, o.Keeper)
@@ -307,7 +312,7 @@ func TestStoreTrouble(t *testing.T) {
 		st := first.Copy()
 		n := 0
 		st.Fail = func(op, name string) error {
-			if n++; n > 60+fail*7 {
+			if n++; n > 60+fail*19 {
 				return sample.Failure(op, name, store.Transient)
 			}
 			return nil

@@ -97,15 +97,13 @@ func unreadable(object string, err error) Finding {
 
 // reason is an error without the object's name in front, which the finding has.
 func reason(err error) string {
-	var c *bundle.ChunkError
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[*bundle.ChunkError](err); ok {
 		return c.Err.Error()
 	}
-	text := err.Error()
-	if i := strings.Index(text, ".tdm: "); i >= 0 && strings.HasPrefix(text, "open ") {
-		return text[i+len(".tdm: "):]
+	if before, what, ok := strings.Cut(err.Error(), ".tdm: "); ok && strings.HasPrefix(before, "open ") {
+		return what
 	}
-	return text
+	return err.Error()
 }
 
 // chunks reads those chunks that are wanted, several neighbors at a time.

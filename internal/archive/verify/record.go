@@ -176,7 +176,7 @@ func (c *check) counts() {
 // transactions compares what the entry says of those that began or ended in the chunk. What was open before it is for carry.
 func (c *check) transactions() {
 	e := c.entry
-	early := func(told, real stream.Upstream) bool { return told == real || e.Committed && told < real }
+	early := func(told, seen stream.Upstream) bool { return told == seen || e.Committed && told < seen }
 	for _, t := range c.facts.open {
 		i := slices.IndexFunc(e.Open, func(o bundle.Transaction) bool { return o.ProducerID == t.ProducerID })
 		if i < 0 || e.Open[i].First > t.First {
