@@ -28,11 +28,12 @@ type marker struct {
 	wire     *kafka.Wire
 	progress *progress
 
-	state  *catalog.State
-	stand  map[archived]stream.Upstream // how far the archive has come
-	lives  map[string]bundle.Topic      // of the topics that exist, as the archive knows them
-	newest string                       // name of the last bundle that was there
-	seen   map[string]bool              // bundles that were read
+	objects []catalog.Object // that were there
+	state   *catalog.State
+	stand   map[archived]stream.Upstream // how far the archive has come
+	lives   map[string]bundle.Topic      // of the topics that exist, as the archive knows them
+	newest  string                       // name of the last bundle that was there
+	seen    map[string]bool              // bundles that were read
 }
 
 // archived is a partition of a topic in one of its lives.
@@ -77,6 +78,7 @@ func (m *marker) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.objects = objects
 	view := catalog.NewView(m.flow.Source, time.Time{}, nil)
 	err = catalog.Walk(ctx, m.store, objects, m.options(m.progress, "mark"), func(o catalog.Object, f *bundle.Footer, err error) error {
 		m.newest, m.seen[o.Name] = o.Name, true
@@ -303,14 +305,14 @@ func (m *marker) groups(ctx context.Context, topics []stream.Topic, out *marked)
 	return events, nil
 }
 
-// write stores the point. Generations have ten digits, so it is the second.
+// write stores the point.
 func (m *marker) write(ctx context.Context, at time.Time, events []bundle.Body) (string, error) {
 	id, err := m.admin.ClusterID(ctx)
 	if err != nil {
 		return "", m.explained(err)
 	}
 	w, err := bundle.NewWriter(ctx, bundle.Header{
-		Flow: m.flow.Flow, ClusterID: id, Writer: markWriter, Generation: at.Unix(), CreatedAt: at,
+		Flow: m.flow.Flow, ClusterID: id, Writer: markWriter, Generation: nextGeneration(m.objects, markWriter, at), CreatedAt: at,
 	}, bundle.Options{Keeper: m.keeper})
 	if err != nil {
 		return "", err

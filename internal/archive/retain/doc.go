@@ -28,7 +28,8 @@
 //
 // # Files
 //
-// survey.go (what is looked at), plan.go (which bundles go), points.go (what points need), fold.go (events that are carried over).
+// survey.go (what is looked at), plan.go (which bundles go), points.go (what points need), gone.go (what is said of them), fold.go (events
+// that are carried over).
 //
 // # Not guaranteed
 //

@@ -386,7 +386,7 @@ func TestAnArchiveStaysWhatItIs(t *testing.T) {
 	}
 }
 
-const seeds = 400
+const seeds = 100
 
 func check(t *testing.T, story string, h *history, p Plan, cutoff time.Time, keep []string, after []stored) {
 	t.Helper()
