@@ -184,6 +184,38 @@ func TestPartStories(t *testing.T) {
 			},
 			want: "0-20 of b0",
 		},
+		"steps that are not those of the chunk": {
+			tell: func(a, b *teller) []*stored {
+				steps := bundle.Compacted{Chunks: []bundle.CompactedChunk{{Steps: []bundle.Step{{At: after(1), Next: 10}}}, {Chunk: 7}}}
+				return []*stored{a.tell(2, chunks(0, 20), nil, event(2, steps)), b.tell(9, nil, at(20))}
+			},
+			want: "0-20 of a0",
+		},
+		"of two the later leader epoch counts, and then the first": {
+			tell: func(a, b *teller) []*stored {
+				old, late := entry(orders, 0, 5, 15), entry(orders, 0, 10, 20)
+				late.LeaderEpoch = 1
+				return []*stored{a.tell(1, chunks(0, 10), nil), b.tell(2, []bundle.Entry{old}, nil), a.tell(3, []bundle.Entry{late}, nil)}
+			},
+			want: "0-10 of a0, 10-20 of a1",
+		},
+		"truncated to one offset twice": {
+			tell: func(a, _ *teller) []*stored {
+				return []*stored{a.tell(1, chunks(0, 10), at(10)), a.tell(3, chunks(7, 9), at(9), event(2, cut(10, 7))),
+					a.tell(5, chunks(7, 8), at(8), event(4, cut(9, 7)))}
+			},
+			want: "0-7 of a0, 7-8 of a2",
+		},
+		"nothing is read from what is about to be removed, if another has it": {
+			tell: func(a, b *teller) []*stored {
+				late := entry(orders, 0, 0, 20)
+				late.LeaderEpoch = 1
+				old := a.tell(1, []bundle.Entry{late}, nil)
+				return []*stored{old, b.tell(2, chunks(0, 15), nil), b.tell(3, nil, nil, event(3, bundle.Removed{Reason: "compacted",
+					Objects: []bundle.RemovedObject{{Name: old.object.Name}}}))}
+			},
+			want: "0-15 of b0, 15-20 of a0",
+		},
 		"put together, truncated in between": {
 			tell: func(a, b *teller) []*stored {
 				steps := bundle.Compacted{Chunks: []bundle.CompactedChunk{{Steps: []bundle.Step{{At: after(1), Next: 10}, {At: after(2), Next: 20}}}}}
@@ -291,6 +323,22 @@ func TestLivesOfAName(t *testing.T) {
 		if got != c.want {
 			t.Errorf("minute %d:\n%s\nnot\n%s", c.minute, got, c.want)
 		}
+	}
+}
+
+func TestLivesWhoseEventsAreLost(t *testing.T) {
+	a, b := &teller{writer: "a"}, &teller{writer: "b"}
+	again := bundle.Topic{Name: "orders", ID: stream.TopicID{9}, Incarnation: 1}
+	s := stateOf(after(6), nil, a.tell(1, []bundle.Entry{entry(orders, 0, 0, 5)}, nil), b.tell(4, []bundle.Entry{entry(again, 0, 0, 5)}, nil),
+		a.tell(9, nil, nil, event(8, bundle.TopicDeleted{Topic: orders})))
+	if len(s.Lives) != 1 || s.Lives[0].Topic != again || minutes(s.Lives[0].Since) != 4 || len(s.Past) != 1 || minutes(s.Past[0].Until) != 4 {
+		t.Errorf("%+v", s)
+	}
+	// Found, and the word of its creation came later: it was there before both.
+	s = stateOf(after(-9), nil, a.tell(9, nil, nil, event(2, bundle.TopicCreated{Topic: audit, Partitions: 1, Found: true})),
+		b.tell(9, nil, nil, event(3, bundle.TopicCreated{Topic: audit, Partitions: 1})))
+	if len(s.Lives) != 1 || !s.Lives[0].Since.IsZero() || s.Lives[0].Partitions != 1 {
+		t.Errorf("%+v", s)
 	}
 }
 

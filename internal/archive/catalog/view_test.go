@@ -250,4 +250,4 @@ func TestViewAgainstTheModel(t *testing.T) {
 	}
 }
 
-func seeds() int { n, _ := strconv.Atoi(os.Getenv("CATALOG_SEEDS")); return max(n, 50) }
+func seeds() int { n, _ := strconv.Atoi(os.Getenv("CATALOG_SEEDS")); return max(n, 20) }
