@@ -62,7 +62,7 @@ func TestAWrappedKeyIsBound(t *testing.T) {
 	if bytes.Contains(wrapped, dataKey[:8]) {
 		t.Error("the data key stands there")
 	}
-	for i := 0; i < len(wrapped); i++ {
+	for i := range wrapped {
 		other := bytes.Clone(wrapped)
 		other[i] ^= 1
 		if _, err := r.Unwrap(t.Context(), id, other, []byte("bundle 1")); !errors.Is(err, bundle.ErrKey) {

@@ -16,7 +16,7 @@
 // # Which bundles stay
 //
 // Those that are not old, cannot be read, or have events that this program does not know; the newest ones of each writer, as a writer
-// that starts goes on from there; those that a kept point needs, and those that the caller wants; those with a chunk that does not end
+// that starts goes on from there; those that a kept point needs; those with a chunk that does not end
 // below what the younger bundles have of its partition, so that these begin somewhere and go on without a hole; and behind an island
 // those where its open transactions end, so that it is known how.
 //

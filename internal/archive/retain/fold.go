@@ -137,13 +137,13 @@ func (f *folding) group(e bundle.GroupOffsets, at time.Time) {
 // above says that a gap lies between offsets that stay, or ends where they begin.
 func (d *decision) above(g bundle.Gap) bool {
 	p := part{lifeOf(g.Topic), g.Partition}
-	low, any := d.low[p]
+	low, known := d.low[p]
 	for _, c := range d.parts[p] {
-		if !d.goes(c.bundle) && (!any || c.first < low) {
-			low, any = c.first, true
+		if !d.goes(c.bundle) && (!known || c.first < low) {
+			low, known = c.first, true
 		}
 	}
-	return !any || g.To >= low
+	return !known || g.To >= low
 }
 
 // emit writes down what is so at this moment and was told since the one before.

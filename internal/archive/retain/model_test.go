@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -466,8 +467,10 @@ func wholePoint(t *testing.T, story string, before, after []stored, pt catalog.P
 			for _, ev := range b.footer.Events {
 				if c, ok := ev.Body.(bundle.TopicConfigs); ok && c.Topic.ID == pos.Topic.ID && !ev.At.After(pt.At) && !ev.At.Before(at) {
 					at, policy = ev.At, c.Configs[0].Value
-					var ms int64
-					fmt.Sscan(c.Configs[1].Value, &ms)
+					ms, err := strconv.ParseInt(c.Configs[1].Value, 10, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
 					retention = time.Duration(ms) * time.Millisecond
 				}
 			}

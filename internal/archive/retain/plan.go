@@ -17,9 +17,8 @@ const Pruned = "pruned"
 
 // Options say what a plan has to leave.
 type Options struct {
-	Keep   []string               // names of points whose records stay
-	Wanted func(name string) bool // bundles that somebody needs just now; nil: none
-	Now    time.Time              // of the events that say what was removed
+	Keep []string  // names of points whose records stay
+	Now  time.Time // of the events that say what was removed
 }
 
 // Plan says what goes, and what is written before.
@@ -51,7 +50,6 @@ const (
 	Damaged    Why = "cannot be read"
 	Newer      Why = "has events of a newer version of Tandem"
 	Newest     Why = "is among the newest of its writer"
-	Wanted     Why = "a restore is reading it"
 	Contiguous Why = "younger bundles go on from it"
 	Kept       Why = "a kept point needs it"
 	Ends       Why = "transactions end there"
@@ -76,7 +74,7 @@ type placed struct {
 func (s *Survey) Plan(o Options) (Plan, error) {
 	d := &decision{Survey: s, left: s.leftovers(), stays: make(map[int]Why)}
 	d.parts = d.byPart()
-	d.stand(o)
+	d.stand()
 	kept, err := d.keepPoints(o.Keep)
 	if err != nil {
 		return Plan{}, err
@@ -151,7 +149,7 @@ func (d *decision) byPart() map[part][]placed {
 }
 
 // stand finds what stays for reasons of its own.
-func (d *decision) stand(o Options) {
+func (d *decision) stand() {
 	newest := d.newest()
 	for i, b := range d.bundles {
 		switch {
@@ -163,8 +161,6 @@ func (d *decision) stand(o Options) {
 			d.stays[i] = Newer
 		case newest[i]:
 			d.stays[i] = Newest
-		case o.Wanted != nil && o.Wanted(b.object.Name):
-			d.stays[i] = Wanted
 		case slices.ContainsFunc(b.chunks, func(c chunk) bool { low, ok := d.low[c.part]; return ok && c.next > low }):
 			d.stays[i] = Contiguous
 		}

@@ -63,14 +63,14 @@ func (d *decision) needs(p point) map[int]bool {
 		if r, ok := d.retention(at.life, p.At); ok {
 			oldest = p.At.Add(-r).UnixMilli()
 		}
-		low, any := stream.Upstream(0), false
+		low, found := stream.Upstream(0), false
 		for _, c := range d.parts[at] { // by first offset
 			if c.first < pos.Next && (c.newest < 0 && c.records || c.newest >= oldest) {
-				low, any = c.first, true
+				low, found = c.first, true
 				break
 			}
 		}
-		if !any {
+		if !found {
 			continue
 		}
 		for _, c := range d.parts[at] {
