@@ -217,8 +217,8 @@ func forms() []bundle.Options {
 // Whatever the archive is, it says the same afterwards, as of any moment, in fewer objects.
 func TestSameAsBefore(t *testing.T) {
 	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 10
+	if testing.Short() || raceDetector {
+		seeds = 6
 	}
 	for seed := range seeds {
 		o := forms()[seed%3]
@@ -244,7 +244,11 @@ var errKilled = errors.New("killed")
 
 // Killed at any step, the archive says the same; run again, it comes to its end.
 func TestKilledAtEachStep(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() || raceDetector {
+		seeds = 1
+	}
+	for seed := range seeds {
 		o := forms()[seed%3]
 		first := history(t, seed, o)
 		before := read(t, first, o.Keeper)
@@ -308,7 +312,11 @@ func TestLock(t *testing.T) {
 func TestStoreTrouble(t *testing.T) {
 	first := history(t, 5, bundle.Options{})
 	before := read(t, first, nil)
-	for fail := 0; ; fail++ {
+	step := 1
+	if raceDetector {
+		step = 6
+	}
+	for fail := 0; ; fail += step {
 		st := first.Copy()
 		n := 0
 		st.Fail = func(op, name string) error {

@@ -100,8 +100,8 @@ func TestEveryByte(t *testing.T) {
 			for _, object := range st.Names() {
 				b := st.Object(object)
 				step := 1
-				if testing.Short() {
-					step = 7
+				if testing.Short() || raceDetector {
+					step = 23
 				}
 				for i := 0; i < len(b); i += step {
 					b[i] ^= 1 << (i % 8)
