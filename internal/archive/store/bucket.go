@@ -10,7 +10,6 @@ import (
 
 	"cloud.google.com/go/storage"
 	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -26,7 +25,7 @@ type bucket struct {
 
 func (b *bucket) key(name string) string { return b.prefix + name }
 
-func (b *bucket) create(ctx context.Context, name string, body Body, _ [sha256.Size]byte, moved func()) error {
+func (b *bucket) create(ctx context.Context, name string, body *summed, moved func()) error {
 	ctx, cancel := context.WithCancel(ctx) // a body that fails must not leave a shorter object
 	defer cancel()
 	from := progress{io.NewSectionReader(body, 0, body.Size()), moved}
@@ -47,20 +46,14 @@ func (b *bucket) open(ctx context.Context, name string, offset, length int64) (i
 	return r, r.Size(), nil
 }
 
-// page has S3 and Google begin after a name. Azure and the memory begin at the prefix: the shell leaves out what is before.
+// page has Google begin after a name. Azure and the memory begin at the prefix: the shell leaves out what is before.
 func (b *bucket) page(ctx context.Context, prefix, after string, token []byte) ([]Info, []byte, error) {
 	if token == nil {
 		token = blob.FirstPageToken
 	}
 	o := &blob.ListOptions{Prefix: b.key(prefix), BeforeList: func(as func(any) bool) error {
-		var aws *s3.ListObjectsV2Input
 		var google *storage.Query
-		switch {
-		case after == "":
-		case as(&aws):
-			start := b.key(after)
-			aws.StartAfter = &start
-		case as(&google):
+		if after != "" && as(&google) {
 			google.StartOffset = b.key(after) // with the name itself
 		}
 		return nil

@@ -77,6 +77,7 @@ var (
 	errChanged   = errors.New("the object's size changed while it was read")
 	errHeld      = errors.New("a lock holds the object")
 	errUnsettled = errors.New("the store has not settled")
+	errForeign   = errors.New("this is no answer of S3: something stands before the store")
 	errBody      = errors.New("the body ends before its size")
 	errNoRoot    = errors.New("no such folder (is it mounted?)")
 )
@@ -100,7 +101,7 @@ func Classify(err error) Kind {
 		return Retained
 	case errors.Is(err, errShort):
 		return Short
-	case errors.Is(err, errStalled), errors.Is(err, errUnsettled):
+	case errors.Is(err, errStalled), errors.Is(err, errUnsettled), errors.Is(err, errForeign):
 		return Transient // before Canceled: a stall is ended by canceling the try
 	case errors.Is(err, errNoRoot):
 		return Settings

@@ -62,8 +62,8 @@ func (o S3Options) check() error {
 	return nil
 }
 
-// s3Bucket lists and reads through gocloud. It creates by itself, since gocloud copies the whole body into memory and hashes
-// it again, and it asks for and removes versions, which gocloud does not know.
+// s3Bucket reads through gocloud. It creates by itself, since gocloud copies the whole body into memory and hashes it again; it asks for
+// and removes versions, which gocloud does not know; and it believes an answer only if it has what S3 always says (errForeign).
 type s3Bucket struct {
 	bucket
 	client *s3.Client
@@ -167,9 +167,12 @@ func (b *s3Bucket) create(ctx context.Context, name string, body Body, digest [s
 		in.ObjectLockMode = types.ObjectLockMode(b.o.LockMode)
 		in.ObjectLockRetainUntilDate = aws.Time(time.Now().AddDate(0, 0, b.o.LockDays))
 	}
-	_, err := b.client.PutObject(ctx, in, signWith(digest))
+	out, err := b.client.PutObject(ctx, in, signWith(digest))
 	if Classify(err) == Conflict {
 		return fmt.Errorf("%w: %w", errExists, err)
+	}
+	if err == nil && out.ETag == nil {
+		return fmt.Errorf("%w: no ETag", errForeign)
 	}
 	return err
 }
@@ -199,12 +202,67 @@ func signWith(digest [sha256.Size]byte) func(*s3.Options) {
 	return s3.WithAPIOptions(func(stack *middleware.Stack) error { return stack.Finalize.Add(set, middleware.Before) })
 }
 
+// open looks at what gocloud does not: whether this is an object, and the part of it that was asked for.
+func (b *s3Bucket) open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, int64, error) {
+	r, err := b.NewRangeReader(ctx, b.key(name), offset, length, nil)
+	if err != nil {
+		return nil, 0, b.bucket.absent(ctx, name, err)
+	}
+	var out s3.GetObjectOutput
+	switch {
+	case !r.As(&out) || out.ETag == nil:
+		err = fmt.Errorf("%w: no ETag", errForeign)
+	case offset > 0 && out.ContentRange == nil:
+		err = fmt.Errorf("%w: the whole object where a range was asked for", errForeign)
+	}
+	if err != nil {
+		r.Close()
+		return nil, 0, err
+	}
+	return r, r.Size(), nil
+}
+
+// page asks by itself: to the SDK a login page, or nothing at all, with a status of 200 is a listing without objects.
+func (b *s3Bucket) page(ctx context.Context, prefix, after string, token []byte) ([]Info, []byte, error) {
+	in := &s3.ListObjectsV2Input{Bucket: aws.String(b.name), Prefix: aws.String(b.key(prefix)), MaxKeys: aws.Int32(pageSize)}
+	switch {
+	case token != nil:
+		in.ContinuationToken = aws.String(string(token))
+	case after != "":
+		in.StartAfter = aws.String(b.key(after))
+	}
+	out, err := b.client.ListObjectsV2(ctx, in)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case out.Name == nil:
+		return nil, nil, fmt.Errorf("%w: no listing of a bucket", errForeign)
+	case aws.ToBool(out.IsTruncated) && aws.ToString(out.NextContinuationToken) == "":
+		return nil, nil, fmt.Errorf("%w: more is said to follow, and not where", errForeign)
+	}
+	page := make([]Info, 0, len(out.Contents))
+	for _, object := range out.Contents {
+		name := strings.TrimPrefix(aws.ToString(object.Key), b.prefix)
+		if CheckName(name) != nil {
+			continue // not ours: folder marks, and what other programs keep there
+		}
+		page = append(page, Info{Name: name, Size: aws.ToInt64(object.Size), Modified: aws.ToTime(object.LastModified)})
+	}
+	if !aws.ToBool(out.IsTruncated) {
+		return page, nil, nil
+	}
+	return page, []byte(*out.NextContinuationToken), nil
+}
+
 func (b *s3Bucket) head(ctx context.Context, name string, mode types.ChecksumMode) (*s3.HeadObjectOutput, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: aws.String(b.name), Key: aws.String(b.key(name)), ChecksumMode: mode,
 	})
 	if err != nil {
 		return nil, b.absent(ctx, name, err)
+	}
+	if out.ETag == nil {
+		return nil, fmt.Errorf("%w: no ETag", errForeign)
 	}
 	return out, nil
 }
