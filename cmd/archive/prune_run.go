@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -152,11 +151,7 @@ func putBundle(ctx context.Context, st store.Store, w *bundle.Writer) (string, e
 		return "", err
 	}
 	defer o.Release()
-	sum := sha256.New()
-	if _, err := o.WriteTo(sum); err != nil {
-		return "", err
-	}
-	return o.Name(), st.Put(ctx, o.Name(), o, [sha256.Size]byte(sum.Sum(nil)))
+	return o.Name(), st.Put(ctx, o.Name(), o)
 }
 
 // dropIndex removes the index objects of the hours of bundles that go: one that names what is not there is harmless, and of no use.

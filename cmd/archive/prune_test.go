@@ -94,7 +94,7 @@ func TestPruneWaitsForRestores(t *testing.T) {
 	s.days(3)
 	put := func(name string) {
 		t.Helper()
-		if err := s.store.Put(t.Context(), name, bytesBody("{}"), digestOf("{}")); err != nil {
+		if err := s.store.Put(t.Context(), name, bytesBody("{}")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -129,11 +128,7 @@ func (s *shelf) bundle(at time.Time, partitions []int32, events ...bundle.Body) 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	sum := sha256.New()
-	if _, err := o.WriteTo(sum); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := s.store.Put(ctx, o.Name(), o, [32]byte(sum.Sum(nil))); err != nil {
+	if err := s.store.Put(ctx, o.Name(), o); err != nil {
 		s.t.Fatal(err)
 	}
 	s.sequence, s.previous, s.names = s.sequence+1, f.Digest, append(s.names, o.Name())
@@ -214,5 +209,3 @@ func (s *shelf) damage(name string) {
 }
 
 func bytesBody(text string) store.Body { return bytes.NewReader([]byte(text)) }
-
-func digestOf(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }

@@ -3,7 +3,6 @@ package archive
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ type Source interface {
 
 // Store is where bundles are kept: see store.Store for the contracts. Errors are told apart by store.Classify.
 type Store interface {
-	Put(ctx context.Context, name string, body store.Body, digest [sha256.Size]byte) error
+	Put(ctx context.Context, name string, body store.Body) error
 	Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[store.Info, error]
 }
@@ -57,7 +56,7 @@ type Config struct {
 const (
 	defaultInterval = 10 * time.Second
 	defaultBytes    = 64 << 20
-	defaultMemory   = 128 << 20
+	defaultMemory   = 64 << 20
 	leastMemory     = 64 << 10
 
 	lastWords = 10 * time.Second // for the bundle that is written when Run is told to end

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"time"
@@ -78,7 +77,7 @@ func (a *Archiver) commit(ctx context.Context) error {
 		return err
 	}
 	name := b.object.Name()
-	err := a.persist(ctx, "store "+name, func() error { return a.store.Put(ctx, name, b.object, b.sum) })
+	err := a.persist(ctx, "store "+name, func() error { return a.store.Put(ctx, name, b.object) })
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,6 @@ func (a *Archiver) commit(ctx context.Context) error {
 // on it.
 type unsent struct {
 	object  *bundle.Object
-	sum     [sha256.Size]byte // of all of its bytes, as the store wants it
 	charge  int64
 	size    int64
 	durable map[stream.Partition]stream.Upstream
@@ -113,7 +111,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	a.header.CreatedAt = time.Now()
 	var w *bundle.Writer
 	err := a.persist(ctx, "begin a bundle", func() (err error) { // asks the keeper of keys
-		w, err = bundle.NewWriter(ctx, a.header, bundle.Options{Compression: a.cfg.Compression, Keeper: a.cfg.Keeper, Blocks: a.blocks})
+		w, err = bundle.NewWriter(ctx, a.header, bundle.Options{Compression: a.cfg.Compression, Keeper: a.cfg.Keeper, Blocks: a.blocks, TakeOver: true})
 		return err
 	})
 	if err != nil {
@@ -146,11 +144,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.New()
-	if _, err := object.WriteTo(sum); err != nil {
-		return fmt.Errorf("digest %s: %w", object.Name(), err)
-	}
-	a.unsent = &unsent{object: object, sum: [sha256.Size]byte(sum.Sum(nil)), charge: charge, size: object.Size(), durable: b.durable(items)}
+	a.unsent = &unsent{object: object, charge: charge, size: object.Size(), durable: b.durable(items)}
 	a.previous = f.Digest
 	a.header.Sequence++
 	a.mu.Lock()

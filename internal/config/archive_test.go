@@ -107,7 +107,7 @@ func TestWhichFlowsAreArchived(t *testing.T) {
 
 func TestArchiveValues(t *testing.T) {
 	plain := flowOf(t, load(t, base+archiveOn+"topics = orders, carts\n"), "A", "B").Archive
-	if plain.FlushInterval != 10*time.Second || plain.FlushBytes != 64<<20 || plain.Memory != 128<<20 || plain.Compression != "zstd" ||
+	if plain.FlushInterval != 10*time.Second || plain.FlushBytes != 64<<20 || plain.Memory != 64<<20 || plain.Compression != "zstd" ||
 		plain.Pause || plain.FromNow || plain.Retention != 0 || len(plain.KeyURLs) > 0 || plain.LockMode != "" || plain.LockDays != 0 {
 		t.Errorf("the defaults: %+v", plain)
 	}

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -69,9 +70,12 @@ func giveBack(b *[]byte) {
 type Object struct {
 	name   string
 	digest Digest
-	blocks [][]byte // all full but the last
 	size   int64
 	pool   *Blocks
+	parts  [][]byte
+	ends   []int64  // of the parts, in the object
+	blocks [][]byte // those that are the pool's; the last one is being filled, if open
+	open   bool     // the last part is of the last block, and more of it may follow
 }
 
 // Name is the name to store it under, without a prefix.
@@ -85,19 +89,23 @@ func (o *Object) Size() int64 { return o.size }
 
 // ReadAt is io.ReaderAt.
 func (o *Object) ReadAt(p []byte, off int64) (n int, err error) {
-	for n < len(p) {
-		if off >= o.size || off < 0 {
+	if off < 0 {
+		return 0, io.EOF
+	}
+	at, _ := slices.BinarySearch(o.ends, off+1) // the part that has the byte at off
+	for ; n < len(p); at++ {
+		if at == len(o.parts) {
 			return n, io.EOF
 		}
-		m := copy(p[n:], o.blocks[off/blockSize][off%blockSize:])
-		n, off = n+m, off+int64(m)
+		part := o.parts[at]
+		n += copy(p[n:], part[int64(len(part))-(o.ends[at]-off-int64(n)):])
 	}
 	return n, nil
 }
 
 // WriteTo is io.WriterTo.
 func (o *Object) WriteTo(w io.Writer) (n int64, err error) {
-	for _, b := range o.blocks {
+	for _, b := range o.parts {
 		m, err := w.Write(b)
 		n += int64(m)
 		if err != nil {
@@ -110,20 +118,47 @@ func (o *Object) WriteTo(w io.Writer) (n int64, err error) {
 // Release gives the memory back. Nobody may be reading the object any more.
 func (o *Object) Release() {
 	o.pool.put(o.blocks)
-	o.blocks, o.size = nil, 0
+	o.blocks, o.parts, o.ends, o.size, o.open = nil, nil, nil, 0, false
 }
 
+// append copies bytes into blocks. Where something was taken over in between, what comes behind it goes on in the same block.
 func (o *Object) append(p []byte) {
 	for len(p) > 0 {
 		last := len(o.blocks) - 1
 		if last < 0 || len(o.blocks[last]) == blockSize {
 			o.blocks = append(o.blocks, o.pool.get())
-			last++
+			last, o.open = last+1, false
 		}
 		b := o.blocks[last]
 		n := min(len(p), blockSize-len(b))
 		o.blocks[last] = append(b, p[:n]...)
+		if fresh := o.blocks[last][len(b):]; o.open {
+			o.grow(n)
+		} else {
+			o.add(fresh)
+			o.open = true
+		}
 		p = p[n:]
-		o.size += int64(n)
 	}
+}
+
+// take appends bytes that the caller gives away.
+func (o *Object) take(p []byte) {
+	if len(p) > 0 {
+		o.add(p)
+		o.open = false
+	}
+}
+
+func (o *Object) add(part []byte) {
+	o.size += int64(len(part))
+	o.parts, o.ends = append(o.parts, part), append(o.ends, o.size)
+}
+
+// grow makes the last part, which ends where its block was filled to, longer by what was put behind it.
+func (o *Object) grow(n int) {
+	o.size += int64(n)
+	last := len(o.parts) - 1
+	o.parts[last] = o.parts[last][:len(o.parts[last])+n]
+	o.ends[last] = o.size
 }

@@ -21,6 +21,9 @@ type Options struct {
 	Compression Compression
 	Keeper      Keeper  // nil: not encrypted
 	Blocks      *Blocks // nil: memory is left to the garbage collector
+	// TakeOver has Append hold on to the slices that it is given, until the object is released, where their bytes are stored as they are.
+	// That saves a copy; small ones are copied all the same.
+	TakeOver bool
 }
 
 // Writer builds one bundle in memory. It is not safe for concurrent use.
@@ -78,7 +81,7 @@ func NewWriter(ctx context.Context, h Header, o Options) (*Writer, error) {
 	return w, nil
 }
 
-// Append adds a chunk: whole batches, in order, as one slice or several; none is held on to. It gives the chunk's entry, whose
+// Append adds a chunk: whole batches, in order, as one slice or several; none is held on to without TakeOver. It gives the chunk's entry, whose
 // Open goes into the partition's next chunk. After an error the bundle is as it was before.
 func (w *Writer) Append(c Chunk, batches ...[]byte) (Entry, error) {
 	fail := func(err error) (Entry, error) {
@@ -119,8 +122,12 @@ func (w *Writer) Append(c Chunk, batches ...[]byte) (Entry, error) {
 	return e, nil
 }
 
-// store appends the bytes of a chunk in the form in which they are kept. Plain ones are copied once.
+// takenLeast is from which size on a slice is held on to: below it a copy is cheaper than one more piece.
+const takenLeast = 16 << 10
+
+// store appends the bytes of a chunk in the form in which they are kept. Plain ones are copied once at most.
 func (w *Writer) store(e *Entry, compressed int64, batches [][]byte) error {
+	given := w.options.TakeOver
 	if w.options.Compression == Zstd && e.Plain >= zstdLeast && compressed <= e.Plain/2 {
 		joined, packed := borrow(), borrow()
 		defer giveBack(joined)
@@ -131,7 +138,7 @@ func (w *Writer) store(e *Entry, compressed int64, batches [][]byte) error {
 		}
 		*packed = out
 		if small {
-			batches, e.Compression = [][]byte{out}, Zstd
+			batches, e.Compression, given = [][]byte{out}, Zstd, false
 		}
 	}
 	if w.seal != nil {
@@ -139,13 +146,17 @@ func (w *Writer) store(e *Entry, compressed int64, batches [][]byte) error {
 		defer giveBack(joined)
 		defer giveBack(sealed)
 		*sealed = w.seal.close(*sealed, join(joined, batches), partChunk, len(w.entries), nil)
-		batches = [][]byte{*sealed}
+		batches, given = [][]byte{*sealed}, false
 	}
 	sum := sha256.New()
 	e.Position = w.object.size
 	for _, b := range batches {
 		sum.Write(b)
-		w.object.append(b)
+		if given && len(b) >= takenLeast {
+			w.object.take(b)
+		} else {
+			w.object.append(b)
+		}
 	}
 	e.Stored = w.object.size - e.Position
 	sum.Sum(e.SHA256[:0])

@@ -24,7 +24,7 @@ const late = 15 * time.Minute
 // IndexStore is where index objects are written: see store.Store for the contracts.
 type IndexStore interface {
 	Store
-	Put(ctx context.Context, name string, body store.Body, digest [sha256.Size]byte) error
+	Put(ctx context.Context, name string, body store.Body) error
 }
 
 // WriteIndex writes index objects for the hours of objects that are over, and says how many. An hour of which some index has all bundles
@@ -104,7 +104,7 @@ func (x *indexes) write(ctx context.Context, st IndexStore, o Options, at time.T
 		if name == "" || slices.ContainsFunc(h.names, func(i store.Info) bool { return i.Name == name }) {
 			continue // it has all that can be read
 		}
-		if err := st.Put(ctx, name, bytes.NewReader(b), sha256.Sum256(b)); err != nil {
+		if err := st.Put(ctx, name, bytes.NewReader(b)); err != nil {
 			return written, err
 		}
 		written++

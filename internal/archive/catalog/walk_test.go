@@ -79,7 +79,7 @@ func content(o *bundle.Object) []byte {
 
 func put(t *testing.T, st store.Store, name string, b []byte) {
 	t.Helper()
-	if err := st.Put(t.Context(), name, bytes.NewReader(b), sha256.Sum256(b)); err != nil {
+	if err := st.Put(t.Context(), name, bytes.NewReader(b)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package compact
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ const Writer = "archive-compact"
 type Store interface {
 	Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[store.Info, error]
-	Put(ctx context.Context, name string, body store.Body, digest [sha256.Size]byte) error
+	Put(ctx context.Context, name string, body store.Body) error
 	Delete(ctx context.Context, name string) error
 }
 

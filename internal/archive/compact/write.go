@@ -2,7 +2,6 @@ package compact
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"sync"
@@ -182,11 +181,7 @@ func (r *run) store(ctx context.Context, step string, b *built) error {
 	if err := r.step(step + " " + b.object.Name); err != nil {
 		return err
 	}
-	sum := sha256.New()
-	if _, err := b.body.WriteTo(sum); err != nil {
-		return fmt.Errorf("digest %s: %w", b.object.Name, err)
-	}
-	if err := r.Plan.store.Put(ctx, b.object.Name, b.body, [sha256.Size]byte(sum.Sum(nil))); err != nil {
+	if err := r.Plan.store.Put(ctx, b.object.Name, b.body); err != nil {
 		return err
 	}
 	b.body.Release()

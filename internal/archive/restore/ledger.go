@@ -20,7 +20,7 @@ import (
 
 // Store is where the ledger is kept: see store.Store for the contracts.
 type Store interface {
-	Put(ctx context.Context, name string, body store.Body, digest [sha256.Size]byte) error
+	Put(ctx context.Context, name string, body store.Body) error
 	Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[store.Info, error]
 }
@@ -194,7 +194,7 @@ func (l *Ledger) write(ctx context.Context, name string, what any) error {
 	if err != nil {
 		return err
 	}
-	err = l.st.Put(ctx, l.folder+name, bytes.NewReader(b), sha256.Sum256(b))
+	err = l.st.Put(ctx, l.folder+name, bytes.NewReader(b))
 	if store.Classify(err) == store.Conflict && err != nil {
 		err = errElsewhere
 	}

@@ -67,7 +67,7 @@ func (f *folder) absent(err error) error {
 
 // create writes and syncs under another name; link then fails where the name is taken. Killed anywhere, the object is whole
 // or not there.
-func (f *folder) create(ctx context.Context, name string, body Body, _ [sha256.Size]byte, moved func()) error {
+func (f *folder) create(ctx context.Context, name string, body *summed, moved func()) error {
 	f.sweep.Do(f.removeStale)
 	temp, err := f.write(ctx, body, moved)
 	if temp != "" {
@@ -99,7 +99,7 @@ func (f *folder) create(ctx context.Context, name string, body Body, _ [sha256.S
 	return nil
 }
 
-func (f *folder) write(ctx context.Context, body Body, moved func()) (string, error) {
+func (f *folder) write(ctx context.Context, body *summed, moved func()) (string, error) {
 	if err := f.present(); err != nil {
 		return "", err
 	}
@@ -108,24 +108,33 @@ func (f *folder) write(ctx context.Context, body Body, moved func()) (string, er
 		return "", err
 	}
 	defer out.Close()
-	size := body.Size()
-	for at := int64(0); at < size; moved() {
-		if err := ctx.Err(); err != nil {
-			return out.Name(), err
-		}
-		n, err := io.Copy(out, io.NewSectionReader(body, at, min(1<<20, size-at)))
-		if err != nil {
-			return out.Name(), err
-		}
-		if n == 0 {
-			return out.Name(), errBody
-		}
-		at += n
+	n, err := copyTo(&filePieces{ctx, out, moved}, body.Body)
+	if err == nil && n != body.Size() {
+		err = errBody
+	}
+	if err != nil {
+		return out.Name(), err
 	}
 	if err := out.Sync(); err != nil {
 		return out.Name(), err
 	}
 	return out.Name(), out.Close()
+}
+
+// filePieces writes to a file until ctx ends.
+type filePieces struct {
+	ctx   context.Context //nolint:containedctx // io.Writer has none, and this lives for one call
+	to    io.Writer
+	moved func()
+}
+
+func (p *filePieces) Write(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := p.to.Write(b)
+	p.moved()
+	return n, err
 }
 
 // syncDirs makes names durable, from the directory up to the root: those above may be new too.

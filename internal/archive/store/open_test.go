@@ -177,7 +177,7 @@ func TestAFileIsWholeOrNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := opened(t, "file://"+root, Options{})
-	if err := s.Put(t.Context(), "a/b", shortBody{strings.NewReader("content")}, [32]byte{}); err == nil {
+	if err := s.Put(t.Context(), "a/b", shortBody{strings.NewReader("content")}); err == nil {
 		t.Fatal("a body that ends early was written")
 	}
 	if got := names(t, s, "", ""); len(got) != 0 {

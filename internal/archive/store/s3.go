@@ -148,9 +148,13 @@ const maxPut = 5 << 30 // S3's limit of a single PUT
 
 // create is always one PUT. The server checks the bytes against the digest before the object is there, keeps the digest and
 // tells it later; nothing is left behind by a try that breaks, as parts of a multipart upload would be.
-func (b *s3Bucket) create(ctx context.Context, name string, body Body, digest [sha256.Size]byte, moved func()) error {
+func (b *s3Bucket) create(ctx context.Context, name string, body *summed, moved func()) error {
 	if body.Size() > maxPut {
 		return fmt.Errorf("object of %d bytes: S3 takes %d at once", body.Size(), int64(maxPut))
+	}
+	digest, err := body.digest()
+	if err != nil {
+		return err
 	}
 	in := &s3.PutObjectInput{
 		Bucket: aws.String(b.name), Key: aws.String(b.key(name)), IfNoneMatch: aws.String("*"),

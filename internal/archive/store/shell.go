@@ -16,7 +16,7 @@ import (
 // the store says that there is no such object, errHeld of remove, errShort of open.
 type backend interface {
 	// create calls moved while bytes move. It never writes over an object.
-	create(ctx context.Context, name string, body Body, digest [sha256.Size]byte, moved func()) error
+	create(ctx context.Context, name string, body *summed, moved func()) error
 	// open returns the whole object's size too. A length of -1 is to the end.
 	open(ctx context.Context, name string, offset, length int64) (body io.ReadCloser, size int64, err error)
 	// page returns some objects, and where to go on; nil is the end. after counts only while token is nil.
@@ -54,13 +54,14 @@ func body(b []byte) Body { return bytes.NewReader(b) }
 
 // Put leaves to the shell what happens when the answer to a create was lost: the next try finds the object, and its bytes
 // say whether it is ours.
-func (s *shell) Put(ctx context.Context, name string, body Body, digest [sha256.Size]byte) error {
+func (s *shell) Put(ctx context.Context, name string, body Body) error {
 	t := s.tries(ctx, "put", name)
 	if err := CheckName(name); err != nil {
 		return t.fail(err)
 	}
+	whole := &summed{Body: body}
 	err := t.run(func(ctx context.Context, moved func()) error {
-		return s.backend.create(ctx, name, body, digest, moved)
+		return s.backend.create(ctx, name, whole, moved)
 	})
 	if Classify(err) != Conflict {
 		return err
@@ -69,7 +70,7 @@ func (s *shell) Put(ctx context.Context, name string, body Body, digest [sha256.
 	t = s.tries(ctx, "put", name)
 	same := false
 	err = t.run(func(ctx context.Context, moved func()) (err error) {
-		same, err = s.holds(ctx, name, body.Size(), digest, moved)
+		same, err = s.holds(ctx, name, whole, moved)
 		return err
 	})
 	if err != nil || same {
@@ -80,9 +81,13 @@ func (s *shell) Put(ctx context.Context, name string, body Body, digest [sha256.
 
 // holds says whether the object has these bytes. What the store computed by itself is believed; what a writer wrote
 // beside the object is not, so without the store's word the object is read.
-func (s *shell) holds(ctx context.Context, name string, size int64, digest [sha256.Size]byte, moved func()) (bool, error) {
+func (s *shell) holds(ctx context.Context, name string, body *summed, moved func()) (bool, error) {
 	info, err := s.backend.stat(ctx, name)
-	if err != nil || info.Size != size {
+	if err != nil || info.Size != body.Size() {
+		return false, err
+	}
+	digest, err := body.digest()
+	if err != nil {
 		return false, err
 	}
 	if has, ok, err := s.backend.digest(ctx, name); err != nil || ok {
@@ -98,6 +103,44 @@ func (s *shell) holds(ctx context.Context, name string, size int64, digest [sha2
 		return false, err
 	}
 	return [sha256.Size]byte(hash.Sum(nil)) == digest, nil
+}
+
+// summed is a body that is hashed at most once, and only where somebody wants to know.
+type summed struct {
+	Body
+	sum   [sha256.Size]byte
+	known bool
+}
+
+// digest is the SHA-256 of the body.
+func (b *summed) digest() ([sha256.Size]byte, error) {
+	if b.known {
+		return b.sum, nil
+	}
+	hash := sha256.New()
+	n, err := copyTo(hash, b.Body)
+	if err == nil && n != b.Size() {
+		err = errBody
+	}
+	if err != nil {
+		return b.sum, err
+	}
+	b.sum, b.known = [sha256.Size]byte(hash.Sum(nil)), true
+	return b.sum, nil
+}
+
+// copyTo writes a body out, in its own pieces where it has any.
+func copyTo(w io.Writer, b Body) (int64, error) {
+	if own, ok := b.(io.WriterTo); ok && !isReader(b) {
+		return own.WriteTo(w)
+	}
+	return io.Copy(w, io.NewSectionReader(b, 0, b.Size()))
+}
+
+// isReader: WriteTo of something that is read from a place on moves the place, as that of bytes.Reader does.
+func isReader(b Body) bool {
+	_, ok := b.(io.Reader)
+	return ok
 }
 
 type progress struct {

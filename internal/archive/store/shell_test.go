@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -179,9 +178,9 @@ func TestProbeFindsAStoreThatWritesOver(t *testing.T) {
 
 type overwriting struct{ Store }
 
-func (o overwriting) Put(ctx context.Context, name string, body Body, digest [sha256.Size]byte) error {
+func (o overwriting) Put(ctx context.Context, name string, body Body) error {
 	if err := o.Delete(ctx, name); err != nil {
 		return err
 	}
-	return o.Store.Put(ctx, name, body, digest)
+	return o.Store.Put(ctx, name, body)
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +13,10 @@ import (
 // Store keeps objects. Its methods may be called at once from many goroutines; every error of theirs is an *Error.
 // Names are relative to the prefix of the URL: see CheckName for what they may hold.
 type Store interface {
-	// Put creates the object; digest is the SHA-256 of the body. An object of that name with the same bytes is success,
+	// Put creates the object. An object of that name with the same bytes is success,
 	// one with others is Conflict and stays as it is. The body is read again for another try. After an error the
 	// object may be there all the same (the answer was lost): the same Put again tells.
-	Put(ctx context.Context, name string, body Body, digest [sha256.Size]byte) error
+	Put(ctx context.Context, name string, body Body) error
 
 	// Get reads length bytes from offset; a length of -1 reads to the end. A body that breaks is resumed where it broke.
 	// An object that ends before is Short, and so is an offset behind the last byte. No bytes are asked of nobody.
@@ -122,10 +121,10 @@ var ErrUnfit = errors.New("not fit for an archive")
 // deletes the object again; under object lock it stays until the lock ends.
 func Probe(ctx context.Context, s Store, name string) error {
 	first, second := []byte("first "+name), []byte("second "+name)
-	if err := s.Put(ctx, name, body(first), sha256.Sum256(first)); err != nil {
+	if err := s.Put(ctx, name, body(first)); err != nil {
 		return fmt.Errorf("probe store: %w", err)
 	}
-	err := s.Put(ctx, name, body(second), sha256.Sum256(second))
+	err := s.Put(ctx, name, body(second))
 	switch {
 	case err == nil:
 		err = fmt.Errorf("%w: it wrote over an object that was there (it ignores If-None-Match): choose a store with conditional writes", ErrUnfit)

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -80,7 +79,7 @@ func suite(t *testing.T, open func(t *testing.T, o Options) Store) {
 }
 
 func put(ctx context.Context, s Store, name, content string) error {
-	return s.Put(ctx, name, strings.NewReader(content), sha256.Sum256([]byte(content)))
+	return s.Put(ctx, name, strings.NewReader(content))
 }
 
 func mustPut(t *testing.T, s Store, name, content string) {
@@ -266,14 +265,13 @@ func testRace(t *testing.T, s Store) {
 func testLarge(t *testing.T, s Store) {
 	content := make([]byte, 9<<20+17)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(content)
-	digest := sha256.Sum256(content)
 	for range 2 {
-		if err := s.Put(t.Context(), "large", bytes.NewReader(content), digest); err != nil {
+		if err := s.Put(t.Context(), "large", bytes.NewReader(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	content[len(content)-1]++
-	err := s.Put(t.Context(), "large", bytes.NewReader(content), sha256.Sum256(content))
+	err := s.Put(t.Context(), "large", bytes.NewReader(content))
 	wantKind(t, err, Conflict)
 	content[len(content)-1]--
 	got, err := read(t.Context(), s, "large", 1, -1)

@@ -9,7 +9,6 @@ package faulty
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"iter"
@@ -145,12 +144,12 @@ func (f Fault) after(op Op, name string, err error) error {
 }
 
 // Put is store.Store's.
-func (s *Store) Put(ctx context.Context, name string, body store.Body, digest [sha256.Size]byte) error {
+func (s *Store) Put(ctx context.Context, name string, body store.Body) error {
 	f, err := s.before(ctx, Put, name)
 	if err != nil {
 		return err
 	}
-	return f.after(Put, name, s.inner.Put(ctx, name, body, digest))
+	return f.after(Put, name, s.inner.Put(ctx, name, body))
 }
 
 // Get is store.Store's.
