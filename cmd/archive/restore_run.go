@@ -315,13 +315,13 @@ func (r *restoring) report(e stream.Event) {
 	if e.Severity == stream.Info {
 		return
 	}
-	text := e.Message
 	for _, f := range e.Fields {
 		if err, ok := f.Value.(error); ok && f.Key == "error" {
-			text += ": " + kafka.Explain(err)
+			r.say("%s: %s", e.Message, kafka.Explain(err))
+			return
 		}
 	}
-	r.say("%s", text)
+	r.say("%s", e.Message)
 }
 
 // finish notes that all is done, and says what came out.

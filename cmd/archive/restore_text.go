@@ -111,7 +111,7 @@ func (r *restoring) printPlan(out io.Writer, problems []restore.Problem, total r
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Name, t.To, t.Partitions, roughly(records, exact), byteCount(bytes), milli(least), milli(most))
 	}
-	w.Flush()
+	_ = w.Flush() // what out says of it, the next line says again
 	fmt.Fprintf(out, "\n%s, %s records, %s in %s of the store; about %s at %s/s", count(total.Topics, "topic"), roughly(total.Records, total.Exact),
 		byteCount(total.Bytes), count(len(p.Objects), "object"), duration(seconds), byteCount(r.rate()))
 	if len(p.Groups) > 0 {

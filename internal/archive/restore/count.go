@@ -146,8 +146,8 @@ func (l *Log) records(ctx context.Context, i int, each func(first, count int64) 
 	if err != nil {
 		return err
 	}
-	shaper := shapers.Get().(*batch.Shaper)
-	defer shapers.Put(shaper)
+	shaper := borrow()
+	defer giveBack(shaper)
 	for _, piece := range p.pieces {
 		for len(piece) > 0 {
 			v, rest, err := batch.Next(piece)

@@ -83,7 +83,7 @@ func NewLog(part catalog.Part, cut Cut, chunks Chunks) *Log {
 	return l
 }
 
-// First is the offset at which reading begins, End is behind the last one. They are equal where there is nothing.
+// First is the offset at which reading begins.
 func (l *Log) First() stream.Upstream {
 	if len(l.spans) == 0 {
 		return l.cut.From
@@ -91,7 +91,7 @@ func (l *Log) First() stream.Upstream {
 	return l.spans[0].From
 }
 
-// End: see First.
+// End is behind the last offset; it is First where there is nothing.
 func (l *Log) End() stream.Upstream {
 	if len(l.spans) == 0 {
 		return l.cut.From

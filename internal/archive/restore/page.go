@@ -3,7 +3,6 @@ package restore
 import (
 	"context"
 	"slices"
-	"sync"
 
 	"tandem/internal/batch"
 	"tandem/internal/stream"
@@ -30,8 +29,24 @@ type page struct {
 	left   LeftOut
 }
 
-// shapers lend what decodes batches.
-var shapers = sync.Pool{New: func() any { return batch.NewShaper() }}
+// shapers are those that nobody uses: what decodes batches is large, and a few are enough.
+var shapers = make(chan *batch.Shaper, lanes)
+
+func borrow() *batch.Shaper {
+	select {
+	case s := <-shapers:
+		return s
+	default:
+		return batch.NewShaper()
+	}
+}
+
+func giveBack(s *batch.Shaper) {
+	select {
+	case shapers <- s:
+	default:
+	}
+}
 
 // pager makes a page.
 type pager struct {
@@ -52,7 +67,11 @@ type pager struct {
 func (l *Log) page(ctx context.Context, i int, from stream.Upstream, raw []byte) (page, error) {
 	s := &l.spans[i]
 	p := &pager{log: l, i: i, raw: raw, from: max(from, s.From), covered: max(from, s.From), first: true}
-	defer p.giveBack()
+	defer func() {
+		if p.shaper != nil {
+			giveBack(p.shaper)
+		}
+	}()
 	if !s.out {
 		if err := p.run(ctx); err != nil {
 			return page{}, l.broken(i, err)
@@ -179,7 +198,7 @@ func (p *pager) byTime(v batch.View) handling {
 // sieve sends out those records of a batch that are in.
 func (p *pager) sieve(v batch.View) error {
 	if p.shaper == nil {
-		p.shaper = shapers.Get().(*batch.Shaper)
+		p.shaper = borrow()
 	}
 	s, cut := &p.log.spans[p.i], &p.log.cut
 	last := int64(-1)
@@ -202,12 +221,6 @@ func (p *pager) sieve(v batch.View) error {
 		p.covered = stream.Upstream(last) + 1
 	}
 	return err
-}
-
-func (p *pager) giveBack() {
-	if p.shaper != nil {
-		shapers.Put(p.shaper)
-	}
 }
 
 // size is the bytes of the pieces.
