@@ -314,11 +314,11 @@ func (r *restoring) prepare(ctx context.Context) error {
 			r.plan.Topics[i].Factor = r.flags.factor
 		}
 	}
-	return r.addObjects()
+	return r.addObjects(ctx)
 }
 
-// addObjects notes which bundles the plan needs.
-func (r *restoring) addObjects() error {
+// addObjects notes which bundles the plan needs, and asks one of them which cluster was archived.
+func (r *restoring) addObjects(ctx context.Context) error {
 	logs, err := r.plan.Logs(r.state, r.chunks)
 	if err != nil {
 		return err
@@ -330,6 +330,17 @@ func (r *restoring) addObjects() error {
 		}
 	}
 	r.plan.Objects = slices.Sorted(maps.Keys(names))
+	for i := len(r.state.Lives) - 1; i >= 0; i-- {
+		for _, part := range r.state.Lives[i].Parts {
+			if n := len(part.Stretches); n > 0 {
+				f, err := r.chunks.Footer(ctx, part.Stretches[n-1].Object)
+				if err == nil { // else reading it says so
+					r.source = f.Header.ClusterID
+				}
+				return nil
+			}
+		}
+	}
 	return nil
 }
 

@@ -183,6 +183,35 @@ func TestRestoreUntil(t *testing.T) {
 	}
 }
 
+// A group that lives on the target is left alone and named; the records are there all the same.
+func TestRestoreLeavesLiveGroups(t *testing.T) {
+	s := newShelf(t)
+	s.bundle(time.Now().Add(-time.Minute), []int32{0, 1}, bundle.TopicCreated{Topic: ordersTopic, Partitions: 2, Factor: 1, Found: true},
+		bundle.GroupOffsets{Group: "billing", Whole: true, Offsets: []bundle.GroupOffset{{Topic: "orders", Offset: 7}}},
+		bundle.GroupOffsets{Group: "audit", Whole: true, Offsets: []bundle.GroupOffset{{Topic: "orders", Partition: 1, Offset: 99, Metadata: "m"}}})
+	b := s.onto()
+	create(t, b, "other")
+	joined := make(chan struct{})
+	member, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(b.cluster.Bootstrap(), ",")...), kgo.ConsumerGroup("billing"), kgo.ConsumeTopics("other"),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	go member.PollFetches(t.Context())
+	<-joined
+	r := must(t, 1, "Left alone: group billing: it has members", "restore", s.file, "--to", "B", "--yes")
+	if !strings.Contains(r.out, "Restored 20 records") || !strings.Contains(r.out, "audit in orders/1 is set to the end: it was at 99") {
+		t.Error(r.out)
+	}
+	if at := b.committed("audit", "orders"); at[1] != 10 {
+		t.Errorf("the other group stands at %v", at)
+	}
+	if at := b.committed("billing", "orders"); len(at) > 0 {
+		t.Errorf("the live group stands at %v", at)
+	}
+}
+
 func TestRestoreFlags(t *testing.T) {
 	s := newShelf(t)
 	s.days(1)
