@@ -330,8 +330,8 @@ func (r *restoring) addObjects(ctx context.Context) error {
 		}
 	}
 	r.plan.Objects = slices.Sorted(maps.Keys(names))
-	for i := len(r.state.Lives) - 1; i >= 0; i-- {
-		for _, part := range r.state.Lives[i].Parts {
+	for _, life := range r.state.Lives {
+		for _, part := range life.Parts {
 			if n := len(part.Stretches); n > 0 {
 				f, err := r.chunks.Footer(ctx, part.Stretches[n-1].Object)
 				if err == nil { // else reading it says so
