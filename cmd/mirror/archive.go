@@ -148,7 +148,7 @@ func (a *archiving) config(clusterID string) archive.Config {
 	return archive.Config{
 		Flow: a.conf.Flow, ClusterID: clusterID, Writer: writerName(a.conf.Target), Committed: a.conf.IsolationLevel == "read_committed",
 		FlushInterval: c.FlushInterval, FlushBytes: c.FlushBytes, Memory: c.Memory, Compression: compression, Keeper: keeper,
-		Pause: c.Pause, FromNow: c.FromNow, Report: a.report,
+		Pause: c.Pause, FromNow: c.FromNow, Offers: a.conf.Enabled, Report: a.report,
 	}
 }
 

@@ -46,6 +46,7 @@ type Config struct {
 	Compression   bundle.Compression // archive.compression
 	Keeper        bundle.Keeper      // nil: not encrypted
 	Pause         bool               // archive.on.failure=pause
+	Offers        bool               // replication runs, and is going to offer what it reads
 	FromNow       bool               // archive.from=now: a topic of which nothing is archived begins at its end, not at its beginning
 
 	// Durable is told after each bundle from where on its partitions are not durable yet. It must not block. May be nil.
@@ -105,6 +106,10 @@ type track struct {
 	placed bool  // at is known
 	at     place // all before it is durable, on its way, or waits
 	last   *item // that waits and may be joined with what comes next
+
+	offered   stream.Upstream // where the last offer ended, taken or not
+	offeredAt time.Time
+	heldSince time.Time // a gap read has waited since then for offers to come as far as at; zero: they are there
 
 	due    time.Time     // of the next gap read
 	pause  time.Duration // before the one after it, if that brings nothing

@@ -76,6 +76,66 @@ func TestArchiver(t *testing.T) {
 		}
 		w.finish(p)
 	})
+	bubble(t, "the history that replication is about to read is read once", func(t *testing.T, w *world) {
+		w.cfg.Offers = true
+		w.add(400, 1000)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		pass(3 * time.Second)
+		before := w.src.count()
+		for range 60 {
+			w.mirror.fetch(func(o Piece) bool {
+				if !p.Offer(o) {
+					t.Errorf("offer of %d to %d declined", o.From, o.Next)
+				}
+				return true
+			}, 8<<10)
+			pass(2 * time.Second)
+		}
+		if own := w.src.count() - before - 4*60; own > 30 { // at empty partitions it looks by itself now and then
+			t.Errorf("%d reads beside those of replication", own)
+		}
+		w.finish(p)
+	})
+	bubble(t, "where memory was short it reads what it missed, and no further: the offers come there", func(t *testing.T, w *world) {
+		w.cfg.Offers = true
+		w.add(800, 1000)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		pass(3 * time.Second)
+		declined := 0
+		for n := range 100 {
+			w.shelf.setAway(n >= 10 && n < 20)
+			w.mirror.fetch(func(o Piece) bool {
+				if !p.Offer(o) {
+					if declined++; n >= 50 {
+						t.Errorf("round %d: offer of %d to %d declined", n, o.From, o.Next)
+					}
+				}
+				return true
+			}, 8<<10)
+			pass(2 * time.Second)
+		}
+		if declined == 0 {
+			t.Error("memory was never short")
+		}
+		pass(time.Minute)
+		w.finish(p)
+	})
+	bubble(t, "an archive that is ahead of replication does not wait for it for long", func(t *testing.T, w *world) {
+		w.cfg.Offers = true
+		w.add(100, 1000)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		pass(time.Minute) // no offers: it has read all
+		w.add(100, 1000)
+		for range 60 { // replication is slow, and far behind
+			w.mirror.fetch(p.Offer, 1<<10)
+			pass(time.Second)
+		}
+		all, _ := w.shelf.read(t)
+		if has := all[part{w.src.assigned()[carts].ID, 0}].reaches(0); has != 200 {
+			t.Errorf("archived up to %d of 200", has)
+		}
+		w.finish(p)
+	})
 	bubble(t, "the store is away: memory is bounded, replication waits only where it shall", func(t *testing.T, w *world) {
 		w.cfg.Pause = true
 		p := boot(t, w.cfg, w.src, w.shelf)

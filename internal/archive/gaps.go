@@ -65,7 +65,11 @@ func (a *Archiver) nextDue() (t *track, left time.Duration) {
 	if a.used > 0 && a.used+a.page() > a.cfg.Memory {
 		return nil, lastLook // the next bundle frees some, and wakes the loop
 	}
+	now := time.Now()
 	for _, other := range a.tracks {
+		if !other.busy && !other.due.After(now) && other.placed && a.held(other, now) {
+			other.due = now.Add(firstLook)
+		}
 		if !other.busy && (t == nil || other.due.Before(t.due)) {
 			t = other
 		}
@@ -73,7 +77,7 @@ func (a *Archiver) nextDue() (t *track, left time.Duration) {
 	if t == nil {
 		return nil, lastLook
 	}
-	if left := time.Until(t.due); left > 0 {
+	if left := t.due.Sub(now); left > 0 {
 		return nil, left
 	}
 	t.busy = true

@@ -22,6 +22,22 @@ type Piece struct {
 // quiet is how long a partition may go without an offer before the archiver looks for itself.
 const quiet = 10 * time.Second
 
+// catchUp is how long a gap read waits for offers that come from behind.
+const catchUp = 30 * time.Second
+
+// held says that a gap read has to wait for offers. What replication is about to read as well is read once: a gap read goes no further than
+// the offers, and waits at the start for the first of them. Where they do not catch up, as after the target was away, the archive goes on
+// without them. a.mu is held.
+func (a *Archiver) held(t *track, now time.Time) bool {
+	if !a.cfg.Offers || now.Sub(t.offeredAt) >= quiet || t.at.next < t.offered {
+		return false
+	}
+	if t.heldSince.IsZero() {
+		t.heldSince = now
+	}
+	return now.Sub(t.heldSince) < catchUp
+}
+
 // Offer hands over what replication has fetched. It never waits; the bytes are copied. False says that they were not taken: the
 // archiver will read them from the source. Safe for concurrent use.
 func (a *Archiver) Offer(p Piece) bool {
@@ -31,13 +47,14 @@ func (a *Archiver) Offer(p Piece) bool {
 	if t == nil || !t.placed || p.Topic != t.asked {
 		return false
 	}
+	t.offered, t.offeredAt = p.Next, time.Now()
 	if a.used+int64(len(p.Batches)) > a.offerLimit() {
 		a.hurry(t)
 		return false
 	}
 	switch f := a.take(t, p); f {
 	case fits:
-		t.pause, t.due, t.behind = quiet, time.Now().Add(quiet), time.Time{}
+		t.pause, t.due, t.behind, t.heldSince = quiet, time.Now().Add(quiet), time.Time{}, time.Time{}
 		return true
 	case stale:
 		return false // replication comes from behind: nothing is missing

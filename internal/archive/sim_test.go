@@ -118,6 +118,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), src: newLogs(), shelf: newShelf()}
 	w.mirror = newMirror(w.src)
 	w.cfg = Config{Flow: flowAB, Writer: "w1", Memory: 64 << 10, FlushBytes: 16 << 10, FlushInterval: 2 * time.Second, Compression: bundle.Zstd}
+	w.cfg.Offers = seed%2 == 0
 	w.cfg.Durable = func(at map[stream.Partition]stream.Upstream) {
 		all, _ := w.shelf.read(t)
 		for p, to := range at {
