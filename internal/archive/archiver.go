@@ -111,6 +111,8 @@ type track struct {
 	offeredAt time.Time
 	heldSince time.Time // a gap read has waited since then for offers to come as far as at; zero: they are there
 
+	end, empty stream.Upstream // the log's end at the last glance, and the one up to which a read brought nothing
+
 	due    time.Time     // of the next gap read
 	pause  time.Duration // before the one after it, if that brings nothing
 	busy   bool          // being read
@@ -162,7 +164,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var all sync.WaitGroup
-	for _, loop := range []func(context.Context) error{a.flushLoop, a.gapLoop, a.assignLoop} {
+	for _, loop := range []func(context.Context) error{a.flushLoop, a.gapLoop, a.glanceLoop, a.assignLoop} {
 		all.Go(func() {
 			if err := loop(running); err != nil {
 				stop(err)

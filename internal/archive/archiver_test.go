@@ -136,6 +136,23 @@ func TestArchiver(t *testing.T) {
 		}
 		w.finish(p)
 	})
+	bubble(t, "a partition that was silent for an hour is archived as soon as one that never is", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		for range 5 {
+			pass(time.Hour)
+			before := w.src.count()
+			w.add(3, 10)
+			pass(5 * time.Second) // a glance each second, and the interval
+			all, _ := w.shelf.read(t)
+			if has, want := all[part{w.src.assigned()[carts].ID, 0}].reaches(0), w.src.end(carts); has != want {
+				t.Errorf("archived up to %d of %d", has, want)
+			}
+			if reads := w.src.count() - before; reads > 10 {
+				t.Errorf("%d reads", reads)
+			}
+		}
+		w.finish(p)
+	})
 	bubble(t, "the store is away: memory is bounded, replication waits only where it shall", func(t *testing.T, w *world) {
 		w.cfg.Pause = true
 		p := boot(t, w.cfg, w.src, w.shelf)

@@ -9,8 +9,8 @@
 //   - offer: a stretch of a partition that replication has fetched. It is taken if it goes on where the archive of the partition ends
 //     and memory is free; nobody ever waits for it.
 //   - gap read: what was not offered, or not taken, the archiver reads from the source itself, from where it is until it meets
-//     the offers again. A partition of which nothing is offered is read now and then as well, so the archive goes on while the
-//     target is away.
+//     the offers again. Of partitions of which nothing is offered it asks every few seconds where they end, and reads those that have
+//     more, so the archive goes on while the target is away, or without one.
 //   - ledger: where the archive of each partition goes on, counting the bundle that is on its way. Each bundle has it whole, with what
 //     was read from other writers; so a writer that starts reads one footer of each writer.
 //   - survey: the reading of those footers, at the start and whenever partitions are assigned.
@@ -26,7 +26,7 @@
 // # Files
 //
 // archiver.go (the whole), offer.go and follow.go (what is taken), queue.go (what waits), build.go (a bundle of it), flush.go (the
-// commit), gaps.go (reading from the source), assign.go, survey.go and ledger.go (where to go on).
+// commit), gaps.go and glance.go (reading from the source), assign.go, survey.go and ledger.go (where to go on).
 //
 // # Not guaranteed
 //

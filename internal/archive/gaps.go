@@ -99,7 +99,7 @@ func (a *Archiver) looked(ctx context.Context, t *track, more bool, err error) {
 		t.pause = min(max(2*t.pause, firstLook), lastLook)
 		t.due = time.Now().Add(t.pause)
 		if err == nil {
-			t.behind = time.Time{}
+			t.behind, t.empty = time.Time{}, t.end
 		}
 	}
 	a.mu.Unlock()

@@ -98,6 +98,11 @@ func (l *logs) do(p stream.Partition, change func(*simLog)) {
 	change(l.topics[p.Topic].parts[p.Number])
 }
 
+func (l *logs) end(p stream.Partition) (end stream.Upstream) {
+	l.do(p, func(g *simLog) { end = stream.Upstream(g.end) })
+	return end
+}
+
 // retain deletes what lies below an offset.
 func (g *simLog) retain(from int64) {
 	g.start = max(g.start, from)
