@@ -1,37 +1,95 @@
 package integration
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tandem/internal/archive/bundle"
+	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/store"
+	"tandem/internal/stream"
 )
 
 // kept is what an archive holds, read without any of the code that restores: bundles are opened one by one, and the records are
 // decoded by the client library.
 type kept struct {
 	footers []bundle.Footer
-	records map[string][]map[int64]*kgo.Record // by topic, partition and offset; without markers
-	ends    map[string][]int64                 // where the chunks end, if they have no hole
-	twice   int                                // records that stand in two chunks
+	records map[string][]map[int64]*kgo.Record // by topic and life, partition and offset; without markers
+	ends    map[string][]int64                 // where the chunks end
+	batches map[batchAt][sha256.Size]byte
+	holes   []hole
+	twice   int // records that stand in two chunks
 	trouble []error
 }
 
-// archived reads the archive of cluster A at a URL.
+type batchAt struct {
+	life string
+	p    int
+	base int64
+}
+
+// hole is what no chunk has, between two that are there.
+type hole struct {
+	life     string
+	p        int
+	from, to int64
+}
+
+// lifeOf is the name of a topic; that of a later life has its number.
+func lifeOf(t bundle.Topic) string {
+	if t.Incarnation == 0 {
+		return t.Name
+	}
+	return fmt.Sprintf("%s#%d", t.Name, t.Incarnation)
+}
+
+// archived reads the archive of a cluster at a URL.
 func archived(t *testing.T, url string, from string) *kept {
+	t.Helper()
+	k := &kept{
+		records: make(map[string][]map[int64]*kgo.Record), ends: make(map[string][]int64), batches: make(map[batchAt][sha256.Size]byte),
+	}
+	eachBundle(t, url, from, func(r *bundle.Reader) {
+		k.footers = append(k.footers, r.Footer())
+		for i, e := range r.Footer().Chunks {
+			raw, err := r.Chunk(t.Context(), i, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.add(e, raw)
+		}
+	})
+	return k
+}
+
+// footersAt are the footers alone.
+func footersAt(t *testing.T, url string, from string) *kept {
+	t.Helper()
+	k := &kept{ends: make(map[string][]int64)}
+	eachBundle(t, url, from, func(r *bundle.Reader) {
+		k.footers = append(k.footers, r.Footer())
+		for _, e := range r.Footer().Chunks {
+			k.reaches(e)
+		}
+	})
+	return k
+}
+
+func eachBundle(t *testing.T, url string, from string, each func(*bundle.Reader)) {
 	t.Helper()
 	s, err := store.Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	k := &kept{records: make(map[string][]map[int64]*kgo.Record), ends: make(map[string][]int64)}
 	for info, err := range s.List(t.Context(), bundle.Folder("", from), "") {
 		if err != nil {
 			t.Fatal(err)
@@ -44,23 +102,27 @@ func archived(t *testing.T, url string, from string) *kept {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.footers = append(k.footers, r.Footer())
-		for i, e := range r.Footer().Chunks {
-			raw, err := r.Chunk(t.Context(), i, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k.add(e, raw)
-		}
+		each(r)
 	}
-	return k
+}
+
+// reaches notes where a chunk ends.
+func (k *kept) reaches(e bundle.Entry) (topic string, p int) {
+	topic, p = lifeOf(e.Topic), int(e.Partition)
+	for len(k.ends[topic]) <= p {
+		k.ends[topic] = append(k.ends[topic], 0)
+	}
+	if int64(e.First) > k.ends[topic][p] {
+		k.holes = append(k.holes, hole{topic, p, k.ends[topic][p], int64(e.First)})
+	}
+	k.ends[topic][p] = max(k.ends[topic][p], int64(e.Next))
+	return topic, p
 }
 
 func (k *kept) add(e bundle.Entry, raw []byte) {
-	topic, p := e.Topic.Name, int(e.Partition)
+	topic, p := k.reaches(e)
 	for len(k.records[topic]) <= p {
 		k.records[topic] = append(k.records[topic], make(map[int64]*kgo.Record))
-		k.ends[topic] = append(k.ends[topic], 0)
 	}
 	part := &kmsg.FetchResponseTopicPartition{Partition: e.Partition, HighWatermark: int64(e.Next), LastStableOffset: int64(e.Next), RecordBatches: raw}
 	fetched, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Offset: int64(e.First), Topic: topic, Partition: e.Partition},
@@ -68,10 +130,15 @@ func (k *kept) add(e bundle.Entry, raw []byte) {
 	if fetched.Err != nil {
 		k.trouble = append(k.trouble, fmt.Errorf("%s/%d from %d: %w", topic, p, e.First, fetched.Err))
 	}
-	if int64(e.First) > k.ends[topic][p] {
-		k.trouble = append(k.trouble, fmt.Errorf("%s/%d: nothing of %d to %d", topic, p, k.ends[topic][p], e.First))
+	for rest := raw; len(rest) > 12; {
+		at, size := batchAt{topic, p, int64(binary.BigEndian.Uint64(rest))}, 12+int(binary.BigEndian.Uint32(rest[8:]))
+		sum := sha256.Sum256(rest[:size])
+		if before, ok := k.batches[at]; ok && before != sum {
+			k.trouble = append(k.trouble, fmt.Errorf("%s/%d: two batches at %d", topic, p, at.base))
+		}
+		k.batches[at] = sum
+		rest = rest[size:]
 	}
-	k.ends[topic][p] = max(k.ends[topic][p], int64(e.Next))
 	for _, r := range fetched.Records {
 		if r.Offset >= int64(e.Next) {
 			k.trouble = append(k.trouble, fmt.Errorf("%s/%d: a record at %d in a chunk up to %d", topic, p, r.Offset, e.Next))
@@ -107,15 +174,21 @@ func (k *kept) events(kind bundle.Kind) (all []string) {
 	return all
 }
 
-// reachesEnds is a condition: the archive has all that the topic has.
+// reachesEnds is a condition: the archive of cluster A has all that the topic has.
 func reachesEnds(t *testing.T, url string, source side, topic string) func() error {
+	t.Helper()
+	return archiveReaches(t, url, "A", source, topic)
+}
+
+// archiveReaches is reachesEnds for a cluster of any alias.
+func archiveReaches(t *testing.T, url, from string, source side, topic string) func() error {
 	t.Helper()
 	return func() error {
 		ends, err := source.ends(topic)
 		if err != nil {
 			return err
 		}
-		if has := archived(t, url, "A").ends[topic]; !slices.Equal(has, ends) {
+		if has := footersAt(t, url, from).ends[topic]; !slices.Equal(has, ends) {
 			return fmt.Errorf("archived up to %v of %v", has, ends)
 		}
 		return nil
@@ -126,15 +199,33 @@ func reachesEnds(t *testing.T, url string, source side, topic string) func() err
 func wantArchived(t *testing.T, url string, source side, topic string) *kept {
 	t.Helper()
 	k := archived(t, url, "A")
-	for _, err := range k.trouble {
-		t.Error(err)
-	}
 	if k.twice > 0 {
 		t.Errorf("%d records stand in the archive twice", k.twice)
 	}
-	want, got := source.read(topic), k.of(topic)
+	k.wantSource(t, source, topic)
+	wantChain(t, k.footers)
+	return k
+}
+
+// wantSource compares a topic with the source, record by record.
+func (k *kept) wantSource(t *testing.T, source side, topic string) {
+	t.Helper()
+	for _, err := range k.trouble {
+		t.Error(err)
+	}
+	for _, h := range k.holes {
+		if h.life == topic {
+			t.Errorf("%s/%d: nothing of %d to %d", topic, h.p, h.from, h.to)
+		}
+	}
+	wantSameAt(t, topic, source.read(topic), k.of(topic))
+}
+
+// wantSameAt compares records, and their offsets.
+func wantSameAt(t *testing.T, topic string, want, got [][]*kgo.Record) {
+	t.Helper()
 	if len(want) != len(got) {
-		t.Fatalf("%d partitions in the archive, want %d", len(got), len(want))
+		t.Fatalf("%d partitions of %s in the archive, want %d", len(got), topic, len(want))
 	}
 	for p := range want {
 		for i := range min(len(want[p]), len(got[p])) {
@@ -144,18 +235,71 @@ func wantArchived(t *testing.T, url string, source side, topic string) *kept {
 		}
 	}
 	wantSame(t, want, got)
-	wantChain(t, k.footers)
-	return k
 }
 
-// wantChain checks that no bundle of a writer is missing.
+// wantChain checks that no bundle of a writer is missing, and that each start of a writer has a generation of its own.
 func wantChain(t *testing.T, footers []bundle.Footer) {
 	t.Helper()
-	last := make(map[string]bundle.Digest)
+	last := make(map[string]bundle.Footer)
 	for _, f := range footers {
-		if f.Previous != last[f.Header.Writer] {
-			t.Errorf("bundle %d of generation %d names another one before it", f.Header.Sequence, f.Header.Generation)
+		before, h := last[f.Header.Writer], f.Header
+		last[h.Writer] = f
+		if f.Previous != before.Digest {
+			t.Errorf("bundle %d of generation %d names another one before it", h.Sequence, h.Generation)
 		}
-		last[f.Header.Writer] = f.Digest
+		next := h.Generation == before.Header.Generation && h.Sequence == before.Header.Sequence+1
+		if first := h.Sequence == 0 && (before.Size == 0 || h.Generation > before.Header.Generation); !next && !first {
+			t.Errorf("bundle %d of generation %d follows on %d of %d", h.Sequence, h.Generation, before.Header.Sequence, before.Header.Generation)
+		}
 	}
+}
+
+// wantCatalog checks that what a restore goes by says the same: each offset of each partition once, from the beginning to these ends,
+// but for what the source had deleted.
+func wantCatalog(t *testing.T, url, from string, ends map[string][]int64) *catalog.State {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	state, err := catalog.Load(t.Context(), s, catalog.Options{Source: from}, time.Time{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(state.Damaged)+len(state.Missing) > 0 {
+		t.Errorf("damaged: %v, missing: %v", state.Damaged, state.Missing)
+	}
+	found := make(map[string][]int64)
+	for _, life := range append(slices.Clone(state.Past), state.Lives...) {
+		for _, p := range life.Parts {
+			name := lifeOf(life.Topic)
+			found[name] = append(found[name], endOf(t, name, p))
+		}
+	}
+	for topic, want := range ends {
+		if !slices.Equal(found[topic], want) {
+			t.Errorf("%s is to be had up to %v, want %v", topic, found[topic], want)
+		}
+	}
+	return state
+}
+
+// endOf follows the stretches of a partition from its beginning.
+func endOf(t *testing.T, name string, p catalog.Part) int64 {
+	t.Helper()
+	at, holes := stream.Upstream(0), p.Holes
+	for _, s := range p.Stretches {
+		if len(holes) > 0 && holes[0].From == at && holes[0].To == s.From && holes[0].Why == catalog.Deleted {
+			at, holes = s.From, holes[1:]
+		}
+		if s.From != at {
+			t.Errorf("%s/%d: behind %d comes %d", name, p.Number, at, s.From)
+		}
+		at = s.To
+	}
+	if len(holes) > 0 {
+		t.Errorf("%s/%d: %+v", name, p.Number, holes)
+	}
+	return int64(at)
 }

@@ -176,14 +176,17 @@ offset-syncs.topic.location = target
 `
 
 // A source broker that lags behind becomes the leader when the other one dies: what only that one had is gone, and other
-// records take its offsets, fewer of them, as many, and more. Once while mirror runs and once while it does not.
+// records take its offsets, fewer of them, as many, and more. Once while mirror runs and once while it does not. The archive, which does
+// not halt, tells what was cut off and goes on with the new log.
 func TestSourceTruncated(t *testing.T) {
 	_, b := clusters(t)
 	a := on(t, realkafka.Start(t, realkafka.Options{Brokers: 3, Config: brokerConfig}))
 	const topic, remote = "unclean-numbers", "unclean.unclean-numbers"
 	a.createOn(topic, [][]int32{{1, 2}, {1, 2}, {1, 2}}, map[string]string{"unclean.leader.election.enable": "true", "min.insync.replicas": "1"})
 	sizes := []int{50, 100, 150}
-	properties := fmt.Sprintf(uncleanProperties, a.Bootstrap, b.Bootstrap)
+	url := "file://" + t.TempDir()
+	properties := fmt.Sprintf(uncleanProperties, a.Bootstrap, b.Bootstrap) +
+		"unclean->uncleanB.archive.enabled = true\narchive.flush.interval.ms = 200\narchive.url = " + url + "\n"
 	var want [3][]*kgo.Record
 	write := func(log string, size func(p int) int) {
 		var all []*kgo.Record
@@ -217,6 +220,7 @@ func TestSourceTruncated(t *testing.T) {
 		write(lost, hundred)
 		copied(lost, hundred)
 		m.until("what will be lost", b.holds(remote, whole()))
+		m.until("what will be lost in the archive", archiveReaches(t, url, "unclean", a, topic))
 		if round == 1 {
 			m.stop()
 		}
@@ -234,8 +238,9 @@ func TestSourceTruncated(t *testing.T) {
 			m.waitFor(`"level":"error"`, "halted", fmt.Sprintf("%s/%d of unclean", topic, p), "truncated",
 				fmt.Sprintf("below offset %d was copied", ends[p]+100), fmt.Sprintf("from offset %d on exists only in", ends[p]))
 		}
+		m.until("the new log in the archive", archiveIsCut(t, url, "unclean", topic, ends, 100, bySize))
 		m.stop()
-		wantLines(t, m, 3, "truncated", `"level":"error"`)
+		wantLines(t, m, 3, "halted", "truncated", `"level":"error"`)
 		for p := range 3 {
 			b.wantValues(remote, p, want[p])
 			movePosition(t, properties, "unclean->uncleanB", fmt.Sprintf("%s/%d", topic, p), ends[p])

@@ -28,8 +28,9 @@ type Fault struct {
 	Cut        int64  // so many bytes of the answer's body pass, then the connection ends
 	CutStall   int64  // so many bytes of the answer's body pass, then no more until the client gives up
 
-	Page string // with Status: the body, in place of Code
-	Rate int64  // bytes of bodies pass in a second, each way
+	Wait <-chan struct{} // first the request waits until this is closed
+	Page string          // with Status: the body, in place of Code
+	Rate int64           // bytes of bodies pass in a second, each way
 	// Then is called once the request has come as far as this lets it: before a connection ends or a made-up answer is given, and behind
 	// the server's answer otherwise. The request waits for it.
 	Then func()
@@ -130,6 +131,9 @@ func (p *Proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Reque
 	then := f.Then
 	if then == nil {
 		then = func() {}
+	}
+	if f.Wait != nil {
+		<-f.Wait
 	}
 	left := r.Context().Done()
 	if r.Method == http.MethodPut {
