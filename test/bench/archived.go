@@ -27,6 +27,9 @@ type held struct {
 // whether a store or a server of objects has put them there.
 func readArchive(ctx context.Context, dir string) (h held, err error) {
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was being written
+		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".tdm") {
 			return err
 		}
