@@ -312,7 +312,7 @@ func (m *marker) write(ctx context.Context, at time.Time, events []bundle.Body) 
 		return "", m.explained(err)
 	}
 	w, err := bundle.NewWriter(ctx, bundle.Header{
-		Flow: m.flow.Flow, ClusterID: id, Writer: markWriter, Generation: nextGeneration(m.objects, markWriter, at), CreatedAt: at,
+		Flow: m.flow.Flow, ClusterID: id, Writer: markWriter, Generation: catalog.NextGeneration(m.objects, markWriter, at), CreatedAt: at,
 	}, bundle.Options{Keeper: m.keeper})
 	if err != nil {
 		return "", err

@@ -126,21 +126,9 @@ func (r *remover) writeOne(ctx context.Context, sequence int64, events []bundle.
 // header is that of a bundle that a command writes.
 func (r *remover) header(writer string, sequence int64) bundle.Header {
 	return bundle.Header{
-		Flow: r.flow.Flow, ClusterID: r.newest.ClusterID, Writer: writer, Generation: nextGeneration(r.objects, writer, r.now),
+		Flow: r.flow.Flow, ClusterID: r.newest.ClusterID, Writer: writer, Generation: catalog.NextGeneration(r.objects, writer, r.now),
 		Sequence: sequence, CreatedAt: r.now,
 	}
-}
-
-// nextGeneration is that of a command that writes bundles: the time in seconds, as generations have ten digits, or the one behind the last,
-// should two commands run in one second.
-func nextGeneration(objects []catalog.Object, writer string, now time.Time) int64 {
-	next := now.Unix()
-	for _, o := range objects {
-		if o.Header.Writer == writer {
-			next = max(next, o.Header.Generation+1)
-		}
-	}
-	return next
 }
 
 // putBundle finishes a bundle without positions and stores it.

@@ -223,6 +223,7 @@ func TestWriterRefuses(t *testing.T) {
 		Runs{Runs: []stream.Run{{Up: 5, Count: 5}, {Up: 6, Count: 1}}},
 		TopicConfigs{Configs: []Config{{Name: "x", Value: string(random(9 << 20))}}},
 		Removed{Ranges: []RemovedRange{{Topic: topic("t"), From: 5, To: 4}}}, Removed{Ranges: []RemovedRange{{Topic: topic("t"), From: -5}}},
+		Removed{Runs: []RemovedRun{{Writer: "w", From: 5, To: 4}}}, Removed{Runs: []RemovedRun{{Writer: "w", Generation: -1}}},
 		Compacted{Chunks: []CompactedChunk{{Chunk: 1}, {Chunk: 1}}}, Compacted{Chunks: []CompactedChunk{{Chunk: -1}}},
 		Compacted{Chunks: []CompactedChunk{{Steps: []Step{{Next: 5}, {Next: 4}}}}},
 	} {

@@ -167,6 +167,7 @@ type Removed struct {
 	Reason  string // "pruned" or "compacted"
 	Objects []RemovedObject
 	Ranges  []RemovedRange // what is gone for good; of pruned ones only
+	Runs    []RemovedRun   // bundles that went long ago, and are not named any more
 }
 
 // RemovedObject is a bundle that was taken away.
@@ -180,6 +181,13 @@ type RemovedRange struct {
 	Topic     Topic
 	Partition int32
 	From, To  stream.Upstream
+}
+
+// RemovedRun are bundles of one generation of a writer: From <= sequence < To.
+type RemovedRun struct {
+	Writer     string
+	Generation int64
+	From, To   int64
 }
 
 // Compacted says of chunks of its own bundle, which were put together from those of older bundles, when they were archived.

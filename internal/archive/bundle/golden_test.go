@@ -22,7 +22,7 @@ var golden = []struct {
 	{"v1.tdm", Options{}, "17e6d1080278076fcb94373c0da210349b49838873b79c93eb0748dcbd78241e"},
 	{"v1-zstd.tdm", Options{Compression: Zstd}, "096abb88d86007edf1307a6f315e3b711f121ed0f707f2473d82388d03750b06"},
 	{"v1-zstd-encrypted.tdm", Options{Compression: Zstd, Keeper: newKeeper("k1")}, "496c4fdc50b7080249afef53a2ab1264e2a7fdc044ad5fb70011901c87b675fe"},
-	{"v1-removed.tdm", Options{Compression: Zstd}, "abdfd8dc20a1067272abad6a8e0a5c10f4ac30dfb40801083bcc31d66b70ecbd"}, // with the events from 12 on
+	{"v1-removed.tdm", Options{Compression: Zstd}, "0d790ff0d0e3920ce29faf4faaaaf74c245e83674c9f52597025fcb1f4400865"}, // with the events from 12 on
 }
 
 func TestGolden(t *testing.T) {

@@ -227,7 +227,8 @@ func bodies() []Body {
 		Unknown{Number: 99, Version: 3, Raw: []byte{1, 2, 3}},
 		Unknown{Number: KindGap, Version: 2, Raw: nil},
 		Removed{Reason: "pruned", Objects: []RemovedObject{{"v1/A/bundles/x.tdm", sha256.Sum256([]byte("x"))}, {"y", Digest{}}},
-			Ranges: []RemovedRange{{orders, 3, 10, 90}, {orders, 4, 7, 7}}},
+			Ranges: []RemovedRange{{orders, 3, 10, 90}, {orders, 4, 7, 7}},
+			Runs:   []RemovedRun{{"mirror-1", 1795000000, 0, 8640}, {"mirror-1", 1795000001, 7, 7}}},
 		Compacted{Chunks: []CompactedChunk{{0, []Step{{noon, 101}, {noon.Add(-time.Hour), 103}, {noon.Add(time.Hour), 104}}}, {2, nil},
 			{3, []Step{{noon, 4}}}}},
 	}

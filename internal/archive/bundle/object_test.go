@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -35,7 +36,7 @@ func TestAnObjectIsWhatWasAppended(t *testing.T) {
 			p := make([]byte, rng.IntN(2*blockSize))
 			n, err := o.ReadAt(p, at)
 			left := want[min(at, int64(len(want))):]
-			if expected := min(len(p), len(left)); n != expected || (n < len(p)) != (err == io.EOF) || !bytes.Equal(p[:n], left[:n]) {
+			if expected := min(len(p), len(left)); n != expected || (n < len(p)) != errors.Is(err, io.EOF) || !bytes.Equal(p[:n], left[:n]) {
 				t.Fatalf("seed %d: read %d of %d at %d: %v", seed, n, len(p), at, err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 const (
 	leastRemovedObject  = 1 + 32
 	leastRemovedRange   = leastTopic + 3
+	leastRemovedRun     = 4
 	leastCompactedChunk = 2
 	leastStep           = 2
 )
@@ -36,6 +37,16 @@ func (r Removed) encode(e *encoder) error {
 			return err
 		}
 	}
+	e.number(int64(len(r.Runs)))
+	for _, n := range r.Runs {
+		if n.Generation < 0 || n.From < 0 || n.To < n.From {
+			return fmt.Errorf("bundles %d to %d of %s, generation %d, removed", n.From, n.To, n.Writer, n.Generation)
+		}
+		e.string(n.Writer)
+		e.number(n.Generation)
+		e.number(n.From)
+		e.number(n.To - n.From)
+	}
 	return nil
 }
 
@@ -50,6 +61,16 @@ func (d *decoder) removed() Removed {
 		Ranges: list(d, leastRemovedRange, func(d *decoder) RemovedRange {
 			r := RemovedRange{Topic: d.topic(), Partition: d.int32(), From: d.offset()}
 			r.To = d.behind(r.From)
+			return r
+		}),
+		Runs: list(d, leastRemovedRun, func(d *decoder) RemovedRun {
+			r := RemovedRun{Writer: d.string(), Generation: d.number(), From: d.number()}
+			n := d.number()
+			if !fits(r.From, n) {
+				d.fail("sequence too large")
+				return r
+			}
+			r.To = r.From + n
 			return r
 		}),
 	}
@@ -103,12 +124,15 @@ func (d *decoder) compacted() Compacted {
 }
 
 func (r Removed) String() string {
-	all := make([]string, 0, len(r.Objects)+len(r.Ranges))
+	all := make([]string, 0, len(r.Objects)+len(r.Ranges)+len(r.Runs))
 	for _, o := range r.Objects {
 		all = append(all, word(o.Name)+" digest "+o.Digest.String())
 	}
 	for _, g := range r.Ranges {
 		all = append(all, span(g.Topic, g.Partition, g.From, g.To))
+	}
+	for _, n := range r.Runs {
+		all = append(all, fmt.Sprintf("%s generation %d, %d bundles from %d on", word(n.Writer), n.Generation, n.To-n.From, n.From))
 	}
 	return fmt.Sprintf("%s: %s", word(r.Reason), listed(all))
 }

@@ -2,9 +2,9 @@ package catalog
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
 
 	"tandem/internal/archive/bundle"
 )
@@ -12,8 +12,16 @@ import (
 // chain holds what the bundles of each writer say of the one before.
 type chain struct {
 	digests map[bundle.Digest]bool // of bundles that are there, and of those that were removed
-	removed map[string]bool        // names of those
+	removed map[nameSum]bool       // names of those: there may be millions
 	links   []link                 // to bundles that were not there yet
+}
+
+// nameSum stands for a name.
+type nameSum [16]byte
+
+func sumOf(name string) nameSum {
+	sum := sha256.Sum256([]byte(name))
+	return nameSum(sum[:])
 }
 
 // link names the bundle before one.
@@ -24,7 +32,7 @@ type link struct {
 }
 
 func newChain() chain {
-	return chain{digests: make(map[bundle.Digest]bool), removed: make(map[string]bool)}
+	return chain{digests: make(map[bundle.Digest]bool), removed: make(map[nameSum]bool)}
 }
 
 func (c *chain) add(o *Object, f *bundle.Footer) {
@@ -37,13 +45,15 @@ func (c *chain) add(o *Object, f *bundle.Footer) {
 
 func (c *chain) gone(all []bundle.RemovedObject) {
 	for _, o := range all {
-		c.digests[o.Digest] = true
-		c.removed[strings.Clone(o.Name)] = true
+		if o.Digest != (bundle.Digest{}) {
+			c.digests[o.Digest] = true
+		}
+		c.removed[sumOf(o.Name)] = true
 	}
 }
 
 // doomed says that an object is to be removed, if it is there.
-func (c *chain) doomed(name string) bool { return c.removed[name] }
+func (c *chain) doomed(name string) bool { return c.removed[sumOf(name)] }
 
 // missing are bundles that others name, and that are neither there, nor damaged, nor removed.
 func (c *chain) missing(damaged []Damaged) (all []string) {
@@ -51,7 +61,7 @@ func (c *chain) missing(damaged []Damaged) (all []string) {
 	slices.SortFunc(links, func(a, b link) int { return a.from.compare(b.from) })
 	told := make(map[bundle.Digest]bool)
 	for _, l := range links {
-		if c.digests[l.previous] || told[l.previous] || slices.ContainsFunc(damaged, l.mayBe) {
+		if c.digests[l.previous] || told[l.previous] || c.doomed(l.name) || slices.ContainsFunc(damaged, l.mayBe) {
 			continue
 		}
 		told[l.previous] = true

@@ -16,6 +16,18 @@ func List(ctx context.Context, st Store, source string) (objects []Object, stran
 	return listAfter(ctx, st, source, "")
 }
 
+// NextGeneration is that of a command that writes bundles: the time in seconds, as generations have ten digits, or the one behind the last,
+// should two commands run in one second, or a clock go back.
+func NextGeneration(objects []Object, writer string, now time.Time) int64 {
+	next := now.Unix()
+	for _, o := range objects {
+		if o.Header.Writer == writer {
+			next = max(next, o.Header.Generation+1)
+		}
+	}
+	return next
+}
+
 // ListSince lists the bundles that were begun in the hour of a time or later.
 func ListSince(ctx context.Context, st Store, source string, since time.Time) ([]Object, error) {
 	objects, _, err := listAfter(ctx, st, source, bundle.Folder("", source)+since.UTC().Format(indexHour))

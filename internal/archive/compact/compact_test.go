@@ -403,3 +403,62 @@ func TestLeftAlone(t *testing.T) {
 		t.Errorf("%d are rewritten", len(p.old))
 	}
 }
+
+// Two runs of one second, and one whose clock went back, have generations of their own: one that does not finish is not taken for the other.
+func TestTwoRunsInOneSecond(t *testing.T) {
+	st := history(t, 1, bundle.Options{})
+	before := read(t, st, nil)
+	half := options(bundle.Options{})
+	half.Bundles = 4
+	for i, at := range []time.Duration{0, time.Millisecond, -time.Hour} {
+		half.Now = func() time.Time { return later.Add(at) }
+		if r := compacted(t, st, half); r.Written == 0 {
+			t.Fatalf("run %d did nothing", i)
+		}
+	}
+	last := make(map[int64]int64)
+	for _, name := range st.Names() {
+		h, err := bundle.ParseName("", name)
+		if err != nil || h.Writer != Writer {
+			continue
+		}
+		if n, ok := last[h.Generation]; ok && n == h.Sequence {
+			t.Errorf("two bundles %d of generation %d", n, h.Generation)
+		}
+		last[h.Generation] = h.Sequence
+	}
+	if len(last) != 3 {
+		t.Errorf("%d generations of three runs", len(last))
+	}
+	same(t, "three runs", before, read(t, st, nil))
+}
+
+// The names of old bundles are enough, but for those that one which stays names as the bundle before it.
+func TestFewDigestsAreKept(t *testing.T) {
+	st := history(t, 2, bundle.Options{})
+	compacted(t, st, options(bundle.Options{}))
+	names, digests := 0, 0
+	err := catalog.Walk(t.Context(), st, listed(t, st), catalog.Options{Source: "A"}, func(_ catalog.Object, f *bundle.Footer, err error) error {
+		for _, ev := range f.Events {
+			r, ok := ev.Body.(bundle.Removed)
+			for i := range r.Objects {
+				if names++; ok && r.Objects[i].Digest != (bundle.Digest{}) {
+					digests++
+				}
+			}
+		}
+		return err
+	})
+	if err != nil || names < 10 || digests == 0 || digests > 2 { // two writers go on
+		t.Errorf("%d names, %d digests: %v", names, digests, err)
+	}
+}
+
+func listed(t *testing.T, st *sample.Store) []catalog.Object {
+	t.Helper()
+	objects, _, err := catalog.List(t.Context(), st, "A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}

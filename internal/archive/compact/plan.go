@@ -67,9 +67,10 @@ type Plan struct {
 	before  *catalog.State
 	cluster string
 
-	unfinished []*source        // the stale ones
-	known      map[string]bool  // all objects there were
-	sizes      map[string]int64 // theirs
+	unfinished []*source                // the stale ones
+	known      map[string]bool          // all objects there were
+	sizes      map[string]int64         // theirs
+	links      map[string]bundle.Digest // the bundle before each, as it says itself
 }
 
 // source is an old bundle that is to be rewritten.
@@ -106,7 +107,7 @@ func New(ctx context.Context, st Store, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.known, p.sizes = make(map[string]bool), make(map[string]int64)
+	p.known, p.sizes, p.links = make(map[string]bool), make(map[string]int64), make(map[string]bundle.Digest)
 	for _, o := range objects {
 		p.known[o.Name], p.sizes[o.Name] = true, o.Size
 	}
@@ -218,7 +219,7 @@ type looking struct {
 	plan     *Plan
 	sources  map[string]*source // by name: those that are old, and not ours
 	own      []*source          // ours
-	removed  map[string]bool    // names that a bundle says are gone
+	removed  map[string]bool    // what a bundle says is gone, and is there
 	finished map[int64]bool     // generations of ours that came to their end
 	cut      map[partition]bool // the source was truncated
 	newest   map[string]*catalog.Object
@@ -238,6 +239,9 @@ func (l *looking) add(o catalog.Object, f *bundle.Footer) {
 	if n := l.newest[o.Header.Writer]; n == nil || cmp.Or(cmp.Compare(o.Header.Generation, n.Header.Generation), cmp.Compare(o.Header.Sequence, n.Header.Sequence)) > 0 {
 		l.newest[o.Header.Writer] = &o
 	}
+	if f.Previous != (bundle.Digest{}) {
+		l.plan.links[o.Name] = f.Previous
+	}
 	if f.Header.ClusterID != "" {
 		l.plan.cluster = f.Header.ClusterID
 	}
@@ -246,7 +250,9 @@ func (l *looking) add(o catalog.Object, f *bundle.Footer) {
 		switch b := e.Body.(type) {
 		case bundle.Removed:
 			for _, r := range b.Objects {
-				l.removed[r.Name] = true
+				if l.plan.known[r.Name] {
+					l.removed[r.Name] = true
+				}
 			}
 			if o.Header.Writer == Writer {
 				l.finished[o.Header.Generation] = true

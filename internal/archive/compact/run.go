@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -56,12 +57,17 @@ const openBundles = 256
 func (p *Plan) Run(ctx context.Context) (Report, error) {
 	r := &run{Plan: p, blocks: bundle.NewBlocks(p.options.ObjectBytes + 1<<20), opener: catalog.NewOpener(p.store, p.options.Keeper, openBundles)}
 	now := time.UnixMilli(p.options.Now().UnixMilli())
-	r.header = bundle.Header{Flow: p.options.Flow, ClusterID: p.cluster, Writer: Writer, Generation: now.Unix(), CreatedAt: now}
+	r.header = bundle.Header{Flow: p.options.Flow, ClusterID: p.cluster, Writer: Writer, CreatedAt: now}
 	err := r.all(ctx)
 	return r.report, err
 }
 
 func (r *run) all(ctx context.Context) error {
+	objects, _, err := catalog.List(ctx, r.Plan.store, r.options.Flow.Source)
+	if err != nil {
+		return err
+	}
+	r.header.Generation = catalog.NextGeneration(objects, Writer, r.header.CreatedAt)
 	if err := r.remove(ctx, "leftover", r.Leftovers); err != nil {
 		return err
 	}
@@ -168,16 +174,36 @@ func (r *run) last(ctx context.Context, events []event, stale []string) (*built,
 		}
 	}
 	gone := bundle.Removed{Reason: "compacted"}
+	digests := make(map[string]bundle.Digest)
 	for _, s := range r.old {
-		gone.Objects = append(gone.Objects, bundle.RemovedObject{Name: s.object.Name, Digest: s.footer.Digest})
+		digests[s.object.Name] = s.footer.Digest
 	}
 	for _, name := range stale {
-		gone.Objects = append(gone.Objects, bundle.RemovedObject{Name: name, Digest: r.digestOf(name)})
+		digests[name] = r.digestOf(name)
+	}
+	asked := r.asked(digests)
+	for _, name := range slices.Sorted(maps.Keys(digests)) {
+		o := bundle.RemovedObject{Name: name}
+		if asked[digests[name]] {
+			o.Digest = digests[name]
+		}
+		gone.Objects = append(gone.Objects, o)
 	}
 	if err := w.Event(r.header.CreatedAt, gone); err != nil {
 		return nil, err
 	}
 	return r.build(w, nil)
+}
+
+// asked are the digests that bundles name which stay. Of the others the name is enough: it takes a few bytes, a digest 32.
+func (r *run) asked(going map[string]bundle.Digest) map[bundle.Digest]bool {
+	asked := make(map[bundle.Digest]bool)
+	for name, previous := range r.Plan.links {
+		if _, goes := going[name]; !goes {
+			asked[previous] = true
+		}
+	}
+	return asked
 }
 
 // present looks once more whether everything is there that the old bundles are going to be deleted for.

@@ -11,8 +11,11 @@ import (
 	"tandem/internal/stream"
 )
 
+// stretch is one of numbers in a row.
+type stretch[T ~int64] struct{ from, to T }
+
 // span is a stretch of a partition.
-type span struct{ from, to stream.Upstream }
+type span = stretch[stream.Upstream]
 
 type ranges struct {
 	topics map[part]bundle.Topic
@@ -64,9 +67,9 @@ func (d *decision) ranges() (before, after ranges) {
 }
 
 // joined sorts spans and joins those that touch.
-func joined(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	var out []span
+func joined[T ~int64](spans []stretch[T]) []stretch[T] {
+	slices.SortFunc(spans, func(a, b stretch[T]) int { return cmp.Compare(a.from, b.from) })
+	var out []stretch[T]
 	for _, s := range spans {
 		if s.from >= s.to {
 			continue
@@ -99,7 +102,7 @@ func less(s span, others []span) (out []span) {
 func (d *decision) gone(r ranges, at time.Time) []bundle.Event {
 	needed, last := d.named()
 	there := make(map[string]bool)
-	objects := map[string][]bundle.RemovedObject{}
+	objects := make(map[string][]bundle.RemovedObject)
 	for i, b := range d.bundles {
 		switch {
 		case d.left[i]:
@@ -114,13 +117,7 @@ func (d *decision) gone(r ranges, at time.Time) []bundle.Event {
 		}
 		before := t.Body.(bundle.Removed)
 		for _, o := range before.Objects {
-			h, err := bundle.ParseName("", o.Name)
-			numbered := err == nil && h.Sequence < last[run{h.Writer, h.Generation}]
-			wanted := needed[o.Digest] || there[o.Name]
-			if !wanted {
-				o.Digest = bundle.Digest{} // the name is enough, and is packed well
-			}
-			if numbered || wanted {
+			if needed[o.Digest] || there[o.Name] {
 				objects[before.Reason] = append(objects[before.Reason], o)
 			}
 		}
@@ -137,7 +134,47 @@ func (d *decision) gone(r ranges, at time.Time) []bundle.Event {
 			events = append(events, bundle.Event{At: at, Body: bundle.Removed{Reason: reason, Objects: list}})
 		}
 	}
+	for list := range slices.Chunk(d.numbers(last), manyRanges) {
+		events = append(events, bundle.Event{At: at, Body: bundle.Removed{Reason: Pruned, Runs: list}})
+	}
 	return events
+}
+
+// numbers are those that events tell of which go, as far as a later number asks for them. With those that other events tell of
+// they are few stretches.
+func (d *decision) numbers(last map[run]int64) (all []bundle.RemovedRun) {
+	known, going := make(map[run][]stretch[int64]), make(map[run][]stretch[int64])
+	for _, t := range d.removed {
+		note := func(r run, s stretch[int64]) {
+			if s.from >= last[r] {
+				return
+			}
+			if known[r] = append(known[r], s); d.goes(t.bundle) {
+				going[r] = append(going[r], s)
+			}
+		}
+		body := t.Body.(bundle.Removed)
+		for _, o := range body.Objects {
+			if h, err := bundle.ParseName("", o.Name); err == nil {
+				note(run{h.Writer, h.Generation}, stretch[int64]{h.Sequence, h.Sequence + 1})
+			}
+		}
+		for _, n := range body.Runs {
+			note(run{n.Writer, n.Generation}, stretch[int64]{n.From, n.To})
+		}
+	}
+	for r, lost := range going {
+		lost = joined(lost)
+		for _, s := range joined(known[r]) {
+			if slices.ContainsFunc(lost, func(l stretch[int64]) bool { return s.from < l.to && l.from < s.to }) {
+				all = append(all, bundle.RemovedRun{Writer: r.writer, Generation: r.generation, From: s.from, To: s.to})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b bundle.RemovedRun) int {
+		return cmp.Or(strings.Compare(a.Writer, b.Writer), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.From, b.From))
+	})
+	return all
 }
 
 // run is one of a writer's.

@@ -36,7 +36,7 @@ func (c *chain) add(o catalog.Object, f *bundle.Footer) {
 
 // findings are the bundles that are not there. Numbers tell of those inside of a generation, digests of those at its end, and
 // of one that was exchanged. What a generation lacks is told once.
-func (c *chain) findings(gone removed) (all []Finding) {
+func (c *chain) findings(gone *removed) (all []Finding) {
 	slices.SortFunc(c.links, func(a, b link) int {
 		return cmp.Or(cmp.Compare(a.writer, b.writer), cmp.Compare(a.generation, b.generation), cmp.Compare(a.sequence, b.sequence),
 			cmp.Compare(a.object, b.object))
@@ -52,7 +52,7 @@ func (c *chain) findings(gone removed) (all []Finding) {
 		}
 		lacks := c.lacks(l, before, gone)
 		all = append(all, lacks...)
-		none := l.previous == bundle.Digest{} || there[l.previous] || gone.digests[l.previous]
+		none := l.previous == bundle.Digest{} || there[l.previous] || gone.digests[l.previous] || gone.has(l.number) // a lock may hold it
 		if !l.opened || none || len(lacks) > 0 || before != nil && before.damaged {
 			continue
 		}
@@ -69,22 +69,15 @@ func (c *chain) findings(gone removed) (all []Finding) {
 }
 
 // lacks are the numbers of a generation that are missing before one.
-func (c *chain) lacks(l link, before *link, gone removed) (all []Finding) {
-	n := number{l.writer, l.generation, 0}
+func (c *chain) lacks(l link, before *link, gone *removed) (all []Finding) {
+	asked := span{0, l.sequence}
 	if before != nil && before.generation == l.generation {
-		n.sequence = before.sequence + 1
+		asked.from = before.sequence + 1
 	}
-	for ; n.sequence < l.sequence; n.sequence++ {
-		if gone.numbers[n] {
-			continue
-		}
-		first := n.sequence
-		for n.sequence+1 < l.sequence && !gone.numbers[number{n.writer, n.generation, n.sequence + 1}] {
-			n.sequence++
-		}
-		what := fmt.Sprintf("bundle %d", first)
-		if n.sequence > first {
-			what = fmt.Sprintf("bundles %d to %d", first, n.sequence)
+	for _, s := range gone.missing(series{l.writer, l.generation}, asked) {
+		what := fmt.Sprintf("bundle %d", s.from)
+		if s.to-1 > s.from {
+			what = fmt.Sprintf("bundles %d to %d", s.from, s.to-1)
 		}
 		all = append(all, Finding{Object: l.object, Do: doCopy,
 			What: fmt.Sprintf("%s of writer %s, generation %d, should be there before it, and nothing says that it was removed", what, l.writer, l.generation)})

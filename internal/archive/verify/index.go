@@ -142,7 +142,7 @@ func (r *run) summary(known map[string]*link, missed map[string]bool, index, nam
 		return fmt.Errorf("it has %q, which is no bundle: %w", name, errIndex)
 	}
 	switch l := known[name]; {
-	case l == nil && !r.removed.digests[digest] && !r.removed.numbers[numberOf(h)] && !missed[name]:
+	case l == nil && !r.removed.digests[digest] && !r.removed.has(numberOf(h)) && !missed[name]:
 		missed[name] = true
 		r.found(Finding{Object: name, Do: doCopy, What: fmt.Sprintf("the bundle is gone, and nothing says that it was removed: %s has it, with %d bytes", index, size)})
 	case l != nil && l.opened && l.digest != digest:

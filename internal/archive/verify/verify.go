@@ -42,7 +42,7 @@ type run struct {
 	store   catalog.Store
 	options Options
 	objects []catalog.Object
-	removed removed
+	removed *removed
 	chain   chain
 	carry   carry
 	twice   twice
