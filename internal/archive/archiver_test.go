@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -150,6 +151,22 @@ func TestArchiver(t *testing.T) {
 			if reads := w.src.count() - before; reads > 10 {
 				t.Errorf("%d reads", reads)
 			}
+		}
+		w.finish(p)
+	})
+	bubble(t, "a bundle that is removed between the listing and the reading holds nothing up", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		for range 5 {
+			w.add(5, 100)
+			pass(5 * time.Second)
+		}
+		p.kill(t)
+		w.shelf.goes = slices.Max(slices.Collect(maps.Keys(w.shelf.objects)))
+		p = boot(t, w.cfg, w.src, w.shelf)
+		w.add(5, 100)
+		pass(time.Minute)
+		if _, there := w.shelf.objects[w.shelf.goes]; there {
+			t.Error("it was not asked for")
 		}
 		w.finish(p)
 	})

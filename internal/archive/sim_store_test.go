@@ -25,6 +25,7 @@ type shelf struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	away    bool
+	goes    string   // the object that somebody removes when it is asked for
 	faults  []string // of the next puts: "", "500", "lost", "late"
 	late    []func() // puts whose process was killed, and which the store has not worked off
 }
@@ -74,7 +75,14 @@ func (s *shelf) Get(_ context.Context, name string, offset, length int64) (io.Re
 	if s.away {
 		return nil, s.failure("get", name, store.Transient)
 	}
-	return io.NopCloser(bytes.NewReader(s.objects[name][offset : offset+length])), nil
+	if name == s.goes {
+		delete(s.objects, name)
+	}
+	object, ok := s.objects[name]
+	if !ok {
+		return nil, s.failure("get", name, store.NotFound)
+	}
+	return io.NopCloser(bytes.NewReader(object[offset : offset+length])), nil
 }
 
 // List is store.Store's.

@@ -30,6 +30,9 @@ type survey struct {
 	whole  bool               // all names were listed once
 }
 
+// forget has the next listing begin anew.
+func (s *survey) forget() { *s = survey{newest: make(map[string][]found), read: s.read} }
+
 // spare is how many bundles of a writer are known, should the newest be damaged.
 const spare = 4
 
@@ -111,6 +114,9 @@ func (a *Archiver) refresh(ctx context.Context, whole bool) error {
 			continue
 		}
 		f, err := a.footer(ctx, all)
+		if store.Classify(err) == store.NotFound {
+			a.survey.forget() // removed since it was listed, or not: the next listing tells
+		}
 		if err != nil {
 			return err
 		}
