@@ -144,6 +144,15 @@ func (p *archiveProxied) finishBy(m *mirrorProcess) *kept {
 		m.until("all of "+topic+" in the archive", reachesEnds(p.t, p.url, p.a, topic))
 		m.until("all of "+topic+" on the target", p.b.holds("A."+topic, p.records(topic)))
 	}
+	p.groupArrives(m)
+	m.stop()
+	p.wantNoSecrets(m)
+	return p.judge()
+}
+
+// groupArrives waits until the archive knows where the group is.
+func (p *archiveProxied) groupArrives(m *mirrorProcess) {
+	p.t.Helper()
 	m.until("the group in the archive", func() error {
 		all := footersAt(p.t, p.url, "A").events(bundle.KindGroupOffsets)
 		for _, one := range all {
@@ -153,9 +162,6 @@ func (p *archiveProxied) finishBy(m *mirrorProcess) *kept {
 		}
 		return fmt.Errorf("not at %d in %q", p.committed, all)
 	})
-	m.stop()
-	p.wantNoSecrets(m)
-	return p.judge()
 }
 
 // records is how many the flow copies: not the markers.
@@ -329,54 +335,37 @@ func TestArchiveCampaignOfKills(t *testing.T) {
 	p.finish()
 }
 
-// A mirror that was taken for dead wakes up beside another one: in the middle of a commit, or between two. What both archive is the same.
+// Two mirrors of one file: one that was taken for dead wakes up beside another one, in the middle of a commit or between two; or they begin
+// at one moment, and neither knows of the other. What both archive is the same, and nothing is missing.
 func TestArchiveOfTwoMirrors(t *testing.T) {
-	for _, moment := range []string{"between commits", "in a commit"} {
+	for moment, both := range map[string]func(*archiveProxied) [2]*mirrorProcess{
+		"in a commit":      func(p *archiveProxied) [2]*mirrorProcess { return p.wakesUp(true) },
+		"between commits":  func(p *archiveProxied) [2]*mirrorProcess { return p.wakesUp(false) },
+		"at one beginning": (*archiveProxied).beginTogether,
+	} {
+		if moment == "between commits" && !long() {
+			continue
+		}
 		t.Run(moment, func(t *testing.T) {
-			p := startArchiveProxied(t, "zombie-"+strings.Fields(moment)[0], "")
-			old := startMirror(t, p.properties)
-			old.until("some of it in the archive", old.shows("tandem_archive_bundles_total", "A->B", 2))
-			release := make(chan struct{})
-			if moment == "in a commit" {
-				held := make(chan struct{})
-				first := true
-				p.proxy.Script(func(r *http.Request) s3.Fault {
-					if !first || !isBundle(r) {
-						return s3.Fault{}
-					}
-					first = false
-					close(held)
-					return s3.Fault{Wait: release}
-				})
-				<-held
-			}
-			if err := old.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-			other := startMirror(t, p.properties)
-			other.until("the other one to archive", other.shows("tandem_archive_bundles_total", "A->B", 3))
-			p.grows(3000)
-			close(release) // what the old one has asked for comes when the other one is at work
-			if err := old.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
-			before := old.bundles()
-			old.until("the old one to go on", func() error {
-				if now := old.bundles(); now < before+3 {
-					return fmt.Errorf("%g bundles, %g before", now, before)
-				}
-				return nil
-			})
+			p := startArchiveProxied(t, "two-"+strings.Fields(moment)[1], "")
+			two := both(p)
+			before := two[0].bundles()
+			two[0].until("the first one to go on", two[0].shows("tandem_archive_bundles_total", "A->B", before+3))
 			p.grows(1000)
-			old.Kill()
-			other.Kill()
+			for _, m := range two {
+				if err := m.ExitedWith(); err != nil {
+					t.Error(err)
+				}
+				m.Kill()
+			}
 			p.quiet()
-			p.commits()
 			p.end()
 			last := startMirror(t, p.properties)
+			p.commits()
 			for _, topic := range p.topics() {
 				last.until("all of "+topic+" in the archive", reachesEnds(t, p.url, p.a, topic))
 			}
+			p.groupArrives(last)
 			last.stop()
 			k := archived(t, p.url, "A")
 			if k.twice == 0 {
@@ -384,8 +373,62 @@ func TestArchiveOfTwoMirrors(t *testing.T) {
 			}
 			p.wantAll(k)
 			t.Logf("%d records stand there twice, with the same bytes", k.twice)
+			status, words := 0, "nothing is odd"
+			if moment == "at one beginning" { // nothing is wrong with what is there, but the next time it may be
+				status, words = 1, "writer mirror-B has made two bundles"
+			}
+			archiveSays(t, status, words, "verify", propertiesFile(t, p.properties), "--level", "record")
 		})
 	}
+}
+
+// wakesUp stops a mirror, in the middle of a commit if so wanted, and has it go on when another one archives.
+func (p *archiveProxied) wakesUp(inACommit bool) (two [2]*mirrorProcess) {
+	t := p.t
+	old := startMirror(t, p.properties)
+	old.until("some of it in the archive", old.shows("tandem_archive_bundles_total", "A->B", 2))
+	release := make(chan struct{})
+	if inACommit {
+		held, first := make(chan struct{}), true
+		p.proxy.Script(func(r *http.Request) s3.Fault {
+			if !first || !isBundle(r) {
+				return s3.Fault{}
+			}
+			first = false
+			close(held)
+			return s3.Fault{Wait: release}
+		})
+		<-held
+	}
+	if err := old.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	other := startMirror(t, p.properties)
+	other.until("the other one to archive", other.shows("tandem_archive_bundles_total", "A->B", 3))
+	p.grows(3000)
+	close(release) // what the old one has asked for comes when the other one is at work
+	if err := old.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	return [2]*mirrorProcess{old, other}
+}
+
+// beginTogether has two mirrors find the same bundles: both take the next generation.
+func (p *archiveProxied) beginTogether() (two [2]*mirrorProcess) {
+	first := startMirror(p.t, p.properties)
+	first.until("some of it in the archive", first.shows("tandem_archive_bundles_total", "A->B", 2))
+	first.Kill()
+	p.quiet()
+	release := make(chan struct{})
+	hits := p.spoil(s3.Fault{Wait: release}, isList)
+	for i := range two {
+		two[i] = startMirror(p.t, p.properties)
+	}
+	two[1].until("both to ask", reachesHits(hits, 4)) // each for its positions and for the index
+	p.proxy.Script(nil)
+	close(release)
+	two[1].until("the other one to archive", two[1].shows("tandem_archive_bundles_total", "A->B", 3))
+	return two
 }
 
 func (m *mirrorProcess) bundles() float64 {

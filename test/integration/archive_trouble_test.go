@@ -71,32 +71,39 @@ func (p *archiveProxied) replicates(m *mirrorProcess, records int64) {
 
 func anyRequest(*http.Request) bool { return true }
 
+// trouble befalls some requests.
+type trouble struct {
+	name  string
+	fault s3.Fault
+	which func(*http.Request) bool
+}
+
 // The store answers wrongly, slowly or not at all: replication goes on, and the archive when the store does.
 func TestArchiveStoreTrouble(t *testing.T) {
 	p := startArchiveProxied(t, "trouble", smallFlow)
 	m := startMirror(t, p.properties)
 	m.until("some of it in the archive", m.shows("tandem_archive_bundles_total", "A->B", 2))
-	for _, tt := range []struct {
-		name  string
-		fault s3.Fault
-		which func(*http.Request) bool
-	}{
+	troubles := []trouble{
 		{"500", s3.Fault{Status: 500, Code: "InternalError"}, anyRequest},
-		{"a page of 502", s3.Fault{Status: 502}, anyRequest},
 		{"SlowDown", s3.Fault{Status: 503, Code: "SlowDown"}, anyRequest},
 		{"429", s3.Fault{Status: 429}, anyRequest},
 		{"access denied", s3.Fault{Status: 403, Code: "AccessDenied"}, anyRequest},
-		{"expired", s3.Fault{Status: 400, Code: "ExpiredToken"}, anyRequest},
 		{"full", s3.Fault{Status: 507, Code: "XMinioStorageFull"}, anyRequest},
-		{"no such bucket", s3.Fault{Status: 404, Code: "NoSuchBucket"}, anyRequest},
-		{"a page of 404", s3.Fault{Status: 404}, anyRequest},
 		{"a page that says it is fine", s3.Fault{Status: 200, Page: "<html>Please log in</html>"}, anyRequest},
 		{"there is one, and it is not", s3.Fault{Status: 412, Code: "PreconditionFailed"}, isBundle},
 		{"connections reset", s3.Fault{Drop: true}, anyRequest},
 		{"uploads reset", s3.Fault{CutUpload: 100}, isBundle},
 		{"answers lost", s3.Fault{LoseAnswer: true}, isBundle},
 		{"slow", s3.Fault{Rate: 40_000}, anyRequest},
-	} {
+	}
+	if long() {
+		troubles = append(troubles,
+			trouble{"a page of 502", s3.Fault{Status: 502}, anyRequest},
+			trouble{"expired", s3.Fault{Status: 400, Code: "ExpiredToken"}, anyRequest},
+			trouble{"no such bucket", s3.Fault{Status: 404, Code: "NoSuchBucket"}, anyRequest},
+			trouble{"a page of 404", s3.Fault{Status: 404}, anyRequest})
+	}
+	for _, tt := range troubles {
 		hits := p.spoil(tt.fault, tt.which)
 		m.until("trouble: "+tt.name, reachesHits(hits, 1))
 		p.replicates(m, 200)
@@ -178,24 +185,20 @@ func isGet(r *http.Request) bool { return r.Method == http.MethodGet && !isList(
 func (p *archiveProxied) beginAmidTrouble() {
 	t := p.t
 	denied, missing := s3.Fault{Status: 403, Code: "AccessDenied"}, s3.Fault{Status: 404}
-	for i, tt := range []struct {
-		name  string
-		which func(*http.Request) bool
-		fault s3.Fault
-	}{
-		{"listing: access denied", isList, denied},
-		{"listing: a page", isList, s3.Fault{Status: 200, Page: "<html>Please log in</html>"}},
-		{"footer: no such key", isGet, s3.Fault{Status: 404, Code: "NoSuchKey"}},
-		{"footer: 500", isGet, s3.Fault{Status: 500, Code: "InternalError"}},
-		{"listing: a page of 404", isList, missing},
-		{"listing: no such bucket", isList, s3.Fault{Status: 404, Code: "NoSuchBucket"}},
-		{"listing: 500", isList, s3.Fault{Status: 500, Code: "InternalError"}},
-		{"listing: nothing", isList, s3.Fault{Status: 200, Page: " "}},
-		{"listing: cut", isList, s3.Fault{Cut: 200}},
-		{"footer: access denied", isGet, denied},
-		{"footer: a page of 404", isGet, missing},
-		{"footer: a page", isGet, s3.Fault{Status: 200, Page: strings.Repeat("<html>Please log in</html>", 10_000)}},
-		{"footer: cut", isGet, s3.Fault{Cut: 10}},
+	for i, tt := range []trouble{
+		{"listing: access denied", denied, isList},
+		{"listing: a page", s3.Fault{Status: 200, Page: "<html>Please log in</html>"}, isList},
+		{"footer: no such key", s3.Fault{Status: 404, Code: "NoSuchKey"}, isGet},
+		{"footer: 500", s3.Fault{Status: 500, Code: "InternalError"}, isGet},
+		{"listing: a page of 404", missing, isList},
+		{"listing: no such bucket", s3.Fault{Status: 404, Code: "NoSuchBucket"}, isList},
+		{"listing: 500", s3.Fault{Status: 500, Code: "InternalError"}, isList},
+		{"listing: nothing", s3.Fault{Status: 200, Page: " "}, isList},
+		{"listing: cut", s3.Fault{Cut: 200}, isList},
+		{"footer: access denied", denied, isGet},
+		{"footer: a page of 404", missing, isGet},
+		{"footer: a page", s3.Fault{Status: 200, Page: strings.Repeat("<html>Please log in</html>", 10_000)}, isGet},
+		{"footer: cut", s3.Fault{Cut: 10}, isGet},
 	} {
 		if i > 4 && !long() {
 			break
