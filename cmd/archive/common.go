@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -61,12 +63,45 @@ func openArchive(ctx context.Context, path string, s selection) (*opened, error)
 	}
 	o.store, err = store.Open(ctx, a.URL, store.Options{S3: store.S3Options{
 		SSE: a.SSE, KMSKeyID: a.KMSKeyID, StorageClass: a.StorageClass, LockMode: a.LockMode, LockDays: a.LockDays,
-	}})
+	}, Retried: retried(os.Stderr)})
 	if err != nil {
 		o.close()
 		return nil, fmt.Errorf("archive.url: %w", err)
 	}
 	return o, nil
+}
+
+const retriedTold = 10 * time.Second // how often it is told that a store is asked again
+
+// retried tells of errors after which the store is asked again: nobody likes to wait without knowing what for.
+func retried(w io.Writer) func(store.Retry) {
+	var mu sync.Mutex
+	var told time.Time
+	return func(r store.Retry) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(told) < retriedTold {
+			return
+		}
+		told = time.Now()
+		fmt.Fprintf(w, "the store has trouble; trying again for up to %s: %v\n", store.DefaultPatience, r.Err)
+	}
+}
+
+// hint is what a person may do about an error of the store; empty where the error says it.
+func hint(err error) string {
+	if own := (*store.Error)(nil); !errors.As(err, &own) || own.Op == "open" {
+		return ""
+	}
+	switch store.Classify(err) {
+	case store.AccessDenied:
+		return "the store refuses access: check the credentials and their rights"
+	case store.Settings:
+		return "the store cannot be used as it is set: check archive.url and the bucket"
+	case store.Full:
+		return "the store is full: free space or raise the quota"
+	}
+	return ""
 }
 
 // archiving is the flow of a file that archives what is meant.

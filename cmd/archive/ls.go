@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
 	"tandem/internal/stream"
 )
@@ -78,7 +80,11 @@ func ls(ctx context.Context, stdout, stderr io.Writer, file string, o lsOptions)
 		return err
 	}
 	if n := l.odd(); n > 0 {
-		return refused{fmt.Errorf("%s: archive verify FILE says more", count(n, "thing")+" missing or damaged")}
+		says := "archive verify FILE"
+		if slices.ContainsFunc(state.Damaged, func(d catalog.Damaged) bool { return errors.Is(d.Err, bundle.ErrKey) }) {
+			says = "archive keys check FILE"
+		}
+		return refused{fmt.Errorf("%s missing or damaged: %s says more", count(n, "thing"), says)}
 	}
 	return nil
 }
@@ -253,6 +259,9 @@ func (l listing) print(w io.Writer, o lsOptions) error {
 	}
 	if fmt.Fprintln(w); l.At != nil {
 		fmt.Fprintf(w, "as of %s\n", stamp(*l.At))
+	}
+	if l.Objects == 0 {
+		fmt.Fprintf(w, "nothing is there: mirror has not stored anything of %s yet, or archive.url names another place\n", l.Source)
 	}
 	if err := printTopics(w, "TOPIC", l.Topics, o); err != nil {
 		return err

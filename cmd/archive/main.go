@@ -64,6 +64,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return statusDone
 	}
 	fmt.Fprintln(stderr, "archive:", err)
+	if text := hint(err); text != "" {
+		fmt.Fprintln(stderr, text)
+	}
 	if r := (refused{}); errors.As(err, &r) {
 		return statusRefused
 	}

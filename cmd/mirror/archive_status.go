@@ -38,12 +38,18 @@ func (b *board) Archives() (all []status.Archive) {
 	return all
 }
 
+// shownKinds are kinds of errors that are shown with 0 too, so that a rate has a beginning.
+var shownKinds = []store.Kind{store.Transient, store.Throttled, store.AccessDenied, store.Settings, store.Full, store.Other}
+
 func (b *board) archiveFigures() (all []metrics.Archive) {
 	for _, a := range b.archives() {
 		s, began := a.standing()
 		m := metrics.Archive{
 			Flow: a.conf.Flow.String(), Up: began && !a.failed.Load(), Age: age(s), Behind: s.Behind,
 			Bundles: s.Bundles, Bytes: s.Bytes, Gaps: s.Gaps, Memory: s.Memory, Errors: make(map[string]int64),
+		}
+		for _, kind := range shownKinds {
+			m.Errors[kind.String()] = 0
 		}
 		for kind, n := range s.Errors {
 			m.Errors[kind.String()] += n
