@@ -80,17 +80,11 @@ func compactAge(text string) (time.Duration, error) {
 
 // objectBytes reads a size between 1 MiB and 1 GiB.
 func objectBytes(text string) (int64, error) {
-	number, unit := text, int64(1)
-	for suffix, u := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
-		if n, ok := strings.CutSuffix(text, suffix); ok {
-			number, unit = n, u
-		}
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n < 1 || n > 1<<30/unit || n*unit < 1<<20 {
+	n, err := byteSize(text)
+	if err != nil || n > 1<<30 || n < 1<<20 {
 		return 0, fmt.Errorf("--object-bytes %s: a size from 1MiB to 1GiB is wanted, such as 64MiB", text)
 	}
-	return n * unit, nil
+	return n, nil
 }
 
 func (c *compacting) run(cmd *cobra.Command, file string) error {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,6 +26,21 @@ func stamp(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// byteSize reads a size of a flag: plain bytes, or with KiB, MiB or GiB.
+func byteSize(text string) (int64, error) {
+	number, unit := text, int64(1)
+	for suffix, u := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if n, ok := strings.CutSuffix(text, suffix); ok {
+			number, unit = n, u
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%s: a size is wanted, such as 64MiB or 500000", text)
+	}
+	return n * unit, nil
 }
 
 // byteCount is a size for people.

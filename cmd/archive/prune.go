@@ -225,7 +225,7 @@ func unfinishedRestores(ctx context.Context, a *opened, now time.Time) ([]string
 		}
 		id, object, _ := strings.Cut(strings.TrimPrefix(info.Name, folder), "/")
 		switch {
-		case strings.HasPrefix(object, "finished"):
+		case strings.HasPrefix(object, "finished"), strings.HasPrefix(object, "written"): // then it no longer reads the archive
 			begun[id] = false
 		case now.Sub(info.Modified) < restoreForgotten:
 			if _, known := begun[id]; !known {

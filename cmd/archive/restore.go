@@ -32,7 +32,8 @@ type restoreFlags struct {
 	append, missing           bool
 	holes, keepOld            bool
 	factor                    int16
-	throttle                  int64
+	throttle                  string
+	bytesPerSecond            int64 // throttle
 }
 
 func restoreCommand() *cobra.Command {
@@ -49,7 +50,8 @@ has named; or, with neither, all that is archived. Records of transactions that 
 It can be stopped and killed at any time: the same command goes on where it was, and nothing is lost or written twice. Once it is done,
 the same command writes nothing.
 
-Topics that are there already are not written to, unless --append says so. A group with live members is left alone, and named.
+Topics that are there already are not written to, unless --append says so. A group with live members is left alone, and named; once they
+have left, the same command sets its positions, and touches nothing else.
 
 ` + statusesHelp,
 		Example: `  archive restore mm2.properties --to backup --dry-run
@@ -80,11 +82,11 @@ Topics that are there already are not written to, unless --append says so. A gro
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	flags.BoolVar(&f.append, "append", false, "write into topics that are there, behind what they have")
 	flags.BoolVar(&f.missing, "missing-only", false, "write only what topics that are there lack at their ends")
-	flags.BoolVar(&f.again, "again", false, "begin anew although the same restore has been finished")
+	flags.BoolVar(&f.again, "again", false, "begin anew where the same restore is finished, or says that it cannot go on")
 	flags.BoolVar(&f.holes, "allow-holes", false, "restore what is there where the archive has lost records")
 	flags.BoolVar(&f.keepOld, "keep-old", false, "create topics that do not delete by age or size, where old records would be deleted at once")
 	flags.Int16Var(&f.factor, "replication-factor", 0, "replication factor of topics that are created (default what they had)")
-	flags.Int64Var(&f.throttle, "throttle", 0, "bytes per second at most")
+	flags.StringVar(&f.throttle, "throttle", "", "bytes per second at most, such as 20MiB or 500000")
 	return cmd
 }
 
@@ -101,8 +103,12 @@ func (f *restoreFlags) check() error {
 		return errors.New("--groups and --no-groups contradict each other")
 	case f.append && f.missing:
 		return errors.New("--append and --missing-only contradict each other")
-	case f.throttle < 0:
-		return fmt.Errorf("--throttle %d: bytes per second, more than 0", f.throttle)
+	}
+	if f.throttle != "" {
+		var err error
+		if f.bytesPerSecond, err = byteSize(f.throttle); err != nil {
+			return fmt.Errorf("--throttle %s: bytes per second are wanted, such as 20MiB or 500000", f.throttle)
+		}
 	}
 	return nil
 }
@@ -211,6 +217,8 @@ type restoring struct {
 	show   *progress
 	source string // cluster id of what was archived, where the archive tells
 	begun  time.Time
+
+	resumed bool // an earlier run has begun to write
 }
 
 const openBundles = 64 // kept open: each holds the end of its object
@@ -255,6 +263,12 @@ func (r *restoring) run(ctx context.Context) error {
 	}
 	if done := r.ledger.Finished; done != nil {
 		return r.already(done)
+	}
+	r.resumed = r.ledger.Begun != nil
+	if r.ledger.Written != nil && !r.flags.dryRun {
+		r.plan = r.ledger.Plan
+		r.say("the records of restore %s are there, written by the same command; going on with its groups", r.ledger.ID)
+		return r.execute(ctx)
 	}
 	if err := r.prepare(ctx); err != nil {
 		return err

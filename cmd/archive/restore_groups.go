@@ -5,30 +5,50 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/archive/restore"
 	"tandem/internal/kafka"
 	"tandem/internal/stream"
 )
 
-// groupsDone is what came of the groups.
+// groupsDone is what came of the groups, over all runs.
 type groupsDone struct {
 	restored int
-	left     map[string]string // by name, and why
-	clamped  []string          // positions that were behind the end
+	kept     map[string]string // by name, and why: they keep what they have
+	waiting  map[string]string // by name, and why: the next run tries again
 }
 
-func (g *groupsDone) names() []string { return slices.Sorted(maps.Keys(g.left)) }
+// left are all groups that were left alone, and why.
+func (g *groupsDone) left() map[string]string {
+	all := maps.Clone(g.kept)
+	maps.Copy(all, g.waiting)
+	return all
+}
 
-// restoreGroups commits the positions that groups had, on the same records. One that has members is left alone.
-func (r *restoring) restoreGroups(ctx context.Context, logs map[stream.Partition]*restore.Log, ends map[stream.Partition]int64) (*groupsDone, error) {
-	g := &groupsDone{left: make(map[string]string)}
-	if len(r.plan.Groups) == 0 {
-		return g, nil
+// restoreGroups commits the positions that groups had, on the same records. One that has members is left alone, and its turn comes when
+// the restore is run again. What an earlier run has dealt with is not touched: its members may have moved on.
+func (r *restoring) restoreGroups(ctx context.Context) (*groupsDone, error) {
+	g := &groupsDone{kept: make(map[string]string), waiting: make(map[string]string)}
+	dealt := make(map[string]bool)
+	for _, c := range r.ledger.Committed {
+		g.restored += len(c.Groups)
+		maps.Copy(g.kept, c.Kept)
+		for _, name := range c.Groups {
+			dealt[name] = true
+		}
 	}
-	names := make([]string, len(r.plan.Groups))
-	for i, group := range r.plan.Groups {
-		names[i] = group.Name
+	var todo []restore.Positions
+	var names []string
+	for _, group := range r.ledger.Written.Groups {
+		if _, kept := g.kept[group.Name]; !kept && !dealt[group.Name] {
+			todo, names = append(todo, group), append(names, group.Name)
+		}
+	}
+	if len(todo) == 0 {
+		return g, nil
 	}
 	states, err := r.target.admin.GroupStates(ctx, names)
 	if err != nil {
@@ -38,32 +58,36 @@ func (r *restoring) restoreGroups(ctx context.Context, logs map[stream.Partition
 	if err != nil {
 		return nil, reason("read offsets of groups", err)
 	}
-	for i, group := range r.plan.Groups {
-		r.show.show("groups: %d of %d", i, len(r.plan.Groups))
+	now := restore.Committed{Kept: make(map[string]string)}
+	for i, group := range todo {
+		r.show.show("groups: %d of %d", i, len(todo))
 		if states[group.Name].Live() {
-			g.left[group.Name] = fmt.Sprintf("it has members (%s)", stateName(states[group.Name]))
+			g.waiting[group.Name] = fmt.Sprintf("it has members (%s)", stateName(states[group.Name]))
 			continue
 		}
-		offsets, err := r.positions(ctx, logs, ends, group, g)
-		if err != nil {
-			return nil, err
-		}
-		if r.plan.Append || r.plan.Missing {
-			for p := range offsets { // a position of its own may be among records that were there before
-				if at, ok := had[group.Name][p]; ok && at.Offset != offsets[p].Offset {
-					delete(offsets, p)
-					g.left[group.Name] = fmt.Sprintf("it has a position of its own in %s", p)
-				}
-			}
-		}
+		offsets, own := r.toCommit(group, had[group.Name])
 		if err := r.commit(ctx, group.Name, offsets); err != nil {
-			g.left[group.Name] = err.Error()
+			if ctx.Err() != nil {
+				break
+			}
+			g.waiting[group.Name] = err.Error()
 			continue
 		}
-		g.restored++
+		if own != "" {
+			now.Kept[group.Name] = own
+			continue
+		}
+		now.Groups = append(now.Groups, group.Name)
 	}
 	r.show.clear()
-	return g, nil
+	if len(now.Groups)+len(now.Kept) > 0 { // what was committed is noted although we are asked to stop
+		if err := r.ledger.AddCommitted(context.WithoutCancel(ctx), now); err != nil {
+			return nil, err
+		}
+	}
+	g.restored += len(now.Groups)
+	maps.Copy(g.kept, now.Kept)
+	return g, ctx.Err()
 }
 
 func stateName(g stream.Group) string {
@@ -73,9 +97,50 @@ func stateName(g stream.Group) string {
 	return g.State
 }
 
-// positions are those of a group on the target.
-func (r *restoring) positions(ctx context.Context, logs map[stream.Partition]*restore.Log, ends map[stream.Partition]int64, group restore.Group,
-	g *groupsDone) (map[stream.Partition]stream.Committed, error) {
+// toCommit are the positions that a group gets. Among records that were there before it may have some of its own, which stay: own says
+// where.
+func (r *restoring) toCommit(group restore.Positions, had map[stream.Partition]stream.Committed) (offsets map[stream.Partition]stream.Committed, own string) {
+	offsets = make(map[stream.Partition]stream.Committed)
+	for _, o := range group.Offsets {
+		p := stream.Partition{Topic: o.Topic, Number: o.Partition}
+		if at, ok := had[p]; ok && at.Offset != int64(o.Offset) && (r.plan.Append || r.plan.Missing) {
+			own = fmt.Sprintf("it has a position of its own in %s", p)
+			continue
+		}
+		offsets[p] = stream.Committed{Offset: int64(o.Offset), Metadata: o.Metadata}
+	}
+	return offsets, own
+}
+
+const countedAtOnce = 16 // groups whose places are looked for at a time: each may read a chunk
+
+// positions are those of the groups on the target.
+func (r *restoring) positions(ctx context.Context, logs map[stream.Partition]*restore.Log, ends map[stream.Partition]int64, w *restore.Written) error {
+	w.Groups = make([]restore.Positions, len(r.plan.Groups))
+	clamped := make([][]string, len(r.plan.Groups))
+	var mu sync.Mutex
+	done := 0
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(countedAtOnce)
+	for i, g := range r.plan.Groups {
+		group.Go(func() (err error) {
+			w.Groups[i], clamped[i], err = r.positionsOf(ctx, logs, ends, g)
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			r.show.show("groups: places of %d of %d", done, len(w.Groups))
+			return err
+		})
+	}
+	err := group.Wait()
+	r.show.clear()
+	w.Clamped = slices.Concat(clamped...)
+	return err
+}
+
+// positionsOf are those of one group; clamped says in words which are not on the record that the group stood on.
+func (r *restoring) positionsOf(ctx context.Context, logs map[stream.Partition]*restore.Log, ends map[stream.Partition]int64,
+	group restore.Group) (g restore.Positions, clamped []string, err error) {
 	to := make(map[string]string)
 	for _, t := range r.plan.Topics {
 		to[t.Name] = t.To
@@ -84,28 +149,29 @@ func (r *restoring) positions(ctx context.Context, logs map[stream.Partition]*re
 	for _, b := range r.ledger.Begun.Bases {
 		bases[stream.Partition{Topic: b.Topic, Number: b.Partition}] = b.Offset
 	}
-	offsets := make(map[stream.Partition]stream.Committed)
+	g.Name = group.Name
 	for _, o := range group.Offsets {
 		at := stream.Partition{Topic: o.Topic, Number: o.Partition}
 		log := logs[at]
-		remote := stream.Partition{Topic: to[o.Topic], Number: o.Partition}
 		n := ends[at]
-		if r.plan.Missing && o.Offset < log.First() {
-			g.clamped = append(g.clamped, fmt.Sprintf("%s in %s is left as it is: it was at %d, which the target had", group.Name, at, o.Offset))
+		switch {
+		case r.plan.Missing && o.Offset < log.First():
+			clamped = append(clamped, fmt.Sprintf("%s in %s is left as it is: it was at %d, which the target had", group.Name, at, o.Offset))
 			continue
-		}
-		if o.Offset > log.End() {
-			g.clamped = append(g.clamped, fmt.Sprintf("%s in %s is set to the end: it was at %d, what is restored ends at %d", group.Name, at, o.Offset, log.End()))
-		} else {
+		case o.Offset > log.End():
+			clamped = append(clamped, fmt.Sprintf("%s in %s is set to the end: it was at %d, what is restored ends at %d", group.Name, at, o.Offset, log.End()))
+		default:
 			below, err := log.Below(ctx, o.Offset)
 			if err != nil {
-				return nil, refused{fmt.Errorf("find where group %s stands in %s: %w", group.Name, at, err)}
+				return g, nil, refused{fmt.Errorf("find where group %s stands in %s: %w", group.Name, at, err)}
 			}
 			n = min(below, n)
 		}
-		offsets[remote] = stream.Committed{Offset: int64(bases[remote]) + n, Metadata: o.Metadata}
+		remote := restore.Base{Topic: to[o.Topic], Partition: o.Partition}
+		remote.Offset = bases[stream.Partition{Topic: remote.Topic, Number: remote.Partition}] + stream.Downstream(n)
+		g.Offsets = append(g.Offsets, restore.Position{Base: remote, Metadata: o.Metadata})
 	}
-	return offsets, nil
+	return g, clamped, nil
 }
 
 // commit commits the offsets of a group, and reads them back.

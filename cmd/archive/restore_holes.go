@@ -16,7 +16,7 @@ func (r *restoring) copyAll(ctx context.Context, limits map[string]int32) (map[s
 	for {
 		logs, err := r.plan.Logs(r.state, r.chunks)
 		if err != nil {
-			return nil, nil, refused{err}
+			return nil, nil, stuckOn("%w; delete what it has written and begin anew with --again", err)
 		}
 		for _, lost := range r.ledger.Lost {
 			logs[stream.Partition{Topic: lost.Topic, Number: lost.Partition}].Lose(lost.Object, lost.Chunk)
@@ -66,7 +66,7 @@ func (r *restoring) leaveOut(ctx context.Context, logs map[stream.Partition]*res
 	}
 	for _, b := range r.ledger.Begun.Bases {
 		if b.Topic == remote.Topic && b.Partition == remote.Number && ends[remote]-int64(b.Offset) > before {
-			return refused{fmt.Errorf("%w; records of it are on the target already: delete %s and begin anew with --again", chunk, remote.Topic)}
+			return stuckOn("%w; records of it are on the target already: delete %s and begin anew with --again", chunk, remote.Topic)
 		}
 	}
 	r.say("left out: %v", chunk)

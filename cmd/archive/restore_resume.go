@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"tandem/internal/archive/restore"
 	"tandem/internal/batch"
@@ -19,6 +20,32 @@ type restoreResume struct {
 	producer int64
 	target   restoreLog
 	fail     func(error) // ends the restore; it does not block
+
+	mu   sync.Mutex
+	have map[stream.Partition]int64 // records on the target, by target partition
+}
+
+func newRestoreResume(logs map[stream.Partition]*restore.Log, begun *restore.Begun, target restoreLog, fail func(error)) *restoreResume {
+	r := &restoreResume{logs: logs, bases: make(map[stream.Partition]stream.Downstream), producer: begun.ProducerID, target: target, fail: fail,
+		have: make(map[stream.Partition]int64)}
+	for _, b := range begun.Bases {
+		r.bases[stream.Partition{Topic: b.Topic, Number: b.Partition}] = b.Offset
+	}
+	return r
+}
+
+// acked counts what the target has taken.
+func (r *restoreResume) acked(a stream.Ack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.have[a.Remote] += a.Records()
+}
+
+// count is how many records of ours the target has.
+func (r *restoreResume) count(remote stream.Partition) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.have[remote]
 }
 
 // restoreLog is what is asked of the target.
@@ -76,7 +103,7 @@ func (r *restoreResume) start(ctx context.Context, a replicate.Assignment, end i
 	base := r.bases[a.Remote]
 	n := end - int64(base)
 	if n < 0 {
-		return replicate.Start{}, r.lost(fmt.Errorf("%s ends at offset %d, and records of this restore begin at %d: it was deleted or made anew", a.Remote, end, base))
+		return replicate.Start{}, r.lost(fmt.Errorf("%s ends at offset %d, and records of this restore begin at %d: it was deleted and made anew; begin anew with --again", a.Remote, end, base))
 	}
 	switch {
 	case state != nil:
@@ -85,14 +112,15 @@ func (r *restoreResume) start(ctx context.Context, a replicate.Assignment, end i
 		if ahead >= sequences/2 {
 			return replicate.Start{}, r.lost(r.others(ctx, a.Remote, stream.Downstream(end-1), stream.Downstream(end)))
 		}
+		if ahead > 0 && n > 0 { // or the topic is another one than that which they were written to
+			if err := r.isLast(ctx, a.Remote, end, n); err != nil {
+				return replicate.Start{}, err
+			}
+		}
 		n += ahead
 	case n > 0:
-		ours, err := r.isNumber(ctx, a.Remote, end-1, n-1)
-		if err != nil {
+		if err := r.isLast(ctx, a.Remote, end, n); err != nil {
 			return replicate.Start{}, err
-		}
-		if !ours {
-			return replicate.Start{}, r.lost(r.others(ctx, a.Remote, base, stream.Downstream(end)))
 		}
 	}
 	next, err := r.logs[a.Source].At(ctx, n)
@@ -102,12 +130,15 @@ func (r *restoreResume) start(ctx context.Context, a replicate.Assignment, end i
 		}
 		return replicate.Start{}, err
 	}
+	r.mu.Lock()
+	r.have[a.Remote] = n
+	r.mu.Unlock()
 	return replicate.Start{Next: next, Sequence: int32(n % sequences), Down: replicate.BaseOf(base + stream.Downstream(n))}, nil
 }
 
 // lost ends the restore: no waiting mends it.
 func (r *restoreResume) lost(err error) error {
-	r.fail(refused{err})
+	r.fail(refused{stuckError{err}})
 	return err
 }
 
@@ -118,6 +149,15 @@ func (r *restoreResume) others(ctx context.Context, p stream.Partition, from, to
 		who = "its records are not those that this restore has written"
 	}
 	return fmt.Errorf("somebody else writes to %s: %s; stop that writer, delete the topic and begin anew with --again, or restore under another name", p, who)
+}
+
+// isLast wants the last record of a partition to be the last of n of ours.
+func (r *restoreResume) isLast(ctx context.Context, p stream.Partition, end, n int64) error {
+	ours, err := r.isNumber(ctx, p, end-1, n-1)
+	if err == nil && !ours {
+		err = r.lost(r.others(ctx, p, r.bases[p], stream.Downstream(end)))
+	}
+	return err
 }
 
 // isNumber says whether the record at a target offset is the n-th of ours, by the sequence in its batch: where the broker does not tell

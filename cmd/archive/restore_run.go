@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,24 +30,69 @@ func (r *restoring) execute(ctx context.Context) error {
 	if debug.SetMemoryLimit(-1) >= 1<<62 { // a limit that the user has set stays
 		debug.SetMemoryLimit(restoreBudget + restoreRoom)
 	}
-	limits, err := r.makeTopics(ctx)
+	done := &copied{}
+	if r.ledger.Written == nil {
+		var err error
+		if done, err = r.writeRecords(ctx); err != nil {
+			return r.stuck(ctx, err)
+		}
+	}
+	groups, err := r.restoreGroups(ctx)
 	if err != nil {
 		return err
+	}
+	return r.finish(ctx, done, groups)
+}
+
+// stuckError is an error that running it again does not mend: it needs a new beginning.
+type stuckError struct{ error }
+
+func (e stuckError) Unwrap() error { return e.error }
+
+func stuckOn(format string, args ...any) error {
+	return refused{stuckError{fmt.Errorf(format, args...)}}
+}
+
+// stuck notes that the restore cannot go on, if that is what the error says, so that --again may begin anew.
+func (r *restoring) stuck(ctx context.Context, err error) error {
+	if why := (stuckError{}); errors.As(err, &why) {
+		if failed := r.ledger.SetStuck(ctx, why.Error()); failed != nil {
+			r.say("%v", failed)
+		}
+	}
+	return err
+}
+
+// writeRecords brings topics and records to the target, and notes that they are there and where groups are to stand.
+func (r *restoring) writeRecords(ctx context.Context) (*copied, error) {
+	limits, err := r.makeTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writable(ctx); err != nil {
+		return nil, err
 	}
 	if r.ledger.Begun == nil {
 		if err := r.begin(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	logs, copied, err := r.copyAll(ctx, limits)
+	logs, done, err := r.copyAll(ctx, limits)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	groups, err := r.restoreGroups(ctx, logs, copied.end)
-	if err != nil {
-		return err
+	w := &restore.Written{At: time.Now().UTC(), Records: done.records, Out: done.source.LeftOut(), Resumed: r.resumed, Lost: r.ledger.Lost}
+	for _, log := range logs {
+		n, err := log.Undecided(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w.Open += n
 	}
-	return r.finish(ctx, logs, copied, groups)
+	if err := r.positions(ctx, logs, done.end, w); err != nil {
+		return nil, err
+	}
+	return done, r.ledger.SetWritten(ctx, w)
 }
 
 // makeTopics creates what is not there, and tells how large batches may be, by topic of the target.
@@ -57,21 +103,21 @@ func (r *restoring) makeTopics(ctx context.Context) (map[string]int32, error) {
 	if err != nil {
 		return nil, reason("cluster "+r.flags.to, err)
 	}
-	there := make(map[string]int32, len(all))
+	there := make(map[string]stream.Topic, len(all))
 	for _, t := range all {
-		there[t.Name] = t.Partitions
+		there[t.Name] = t
+	}
+	if err := r.stillThere(there); err != nil {
+		return nil, err
 	}
 	var list []stream.NewTopic
 	for _, t := range r.plan.Topics {
 		names = append(names, t.To)
 		if has, ok := there[t.To]; ok {
-			if has < t.Partitions {
-				return nil, refused{fmt.Errorf("topic %s has %d partitions, and %d are needed", t.To, has, t.Partitions)}
+			if has.Partitions < t.Partitions {
+				return nil, refused{fmt.Errorf("topic %s has %d partitions, and %d are needed", t.To, has.Partitions, t.Partitions)}
 			}
 			continue
-		}
-		if r.ledger.Begun != nil {
-			return nil, refused{fmt.Errorf("topic %s, which this restore has written to, is no longer there; begin anew with --again", t.To)}
 		}
 		fresh[t.To] = newTopic(t, r.flags.keepOld)
 		list = append(list, fresh[t.To])
@@ -89,6 +135,41 @@ func (r *restoring) makeTopics(ctx context.Context) (map[string]int32, error) {
 		r.say("created %s on %s", count(len(list), "topic"), r.flags.to)
 	}
 	return r.limits(ctx, names)
+}
+
+// writable refuses to begin where records could not be written: rights on topics can be found out only once they are there.
+func (r *restoring) writable(ctx context.Context) error {
+	names := make([]string, len(r.plan.Topics))
+	for i, t := range r.plan.Topics {
+		names[i] = t.To
+	}
+	fit, err := r.target.admin.Fitness(ctx, names)
+	if err != nil {
+		return reason("cluster "+r.flags.to, err)
+	}
+	for _, name := range names {
+		if fit[name].Denied {
+			return refused{fmt.Errorf("there is no right to write to topic %s of %s; grant it, then run it again: it goes on", name, r.flags.to)}
+		}
+	}
+	return nil
+}
+
+// stillThere refuses to go on with topics of the target that are gone, or are others by now.
+func (r *restoring) stillThere(there map[string]stream.Topic) error {
+	if r.ledger.Begun == nil {
+		return nil
+	}
+	for _, t := range r.plan.Topics {
+		was, now := r.ledger.Begun.Topics[t.To], there[t.To]
+		switch {
+		case now.Partitions == 0:
+			return stuckOn("topic %s, which this restore has written to, is no longer there; begin anew with --again", t.To)
+		case was != "" && restore.IDText(now.ID) != was:
+			return stuckOn("topic %s was deleted and made anew since this restore wrote to it; delete it and begin anew with --again", t.To)
+		}
+	}
+	return nil
 }
 
 // limits waits until the target knows all topics, and reads max.message.bytes of each.
@@ -142,7 +223,16 @@ func (r *restoring) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	begun := &restore.Begun{At: time.Now().UTC()}
+	all, err := r.target.admin.Topics(ctx)
+	if err != nil {
+		return reason("cluster "+r.flags.to, err)
+	}
+	begun := &restore.Begun{At: time.Now().UTC(), Topics: make(map[string]string)}
+	for _, t := range all {
+		if slices.ContainsFunc(r.plan.Topics, func(own restore.Topic) bool { return own.To == t.Name }) {
+			begun.Topics[t.Name] = restore.IDText(t.ID)
+		}
+	}
 	noted := make(map[stream.Partition]stream.Downstream)
 	for _, e := range r.plan.Ends {
 		noted[stream.Partition{Topic: e.Topic, Number: e.Partition}] = e.Offset
@@ -150,9 +240,9 @@ func (r *restoring) begin(ctx context.Context) error {
 	for _, p := range remotes {
 		switch {
 		case r.plan.Missing && ends[p] != int64(noted[p]):
-			return refused{fmt.Errorf("%s ended at %d when the plan was made, and ends at %d now; begin anew with --again, when nothing writes to it", p, noted[p], ends[p])}
+			return stuckOn("%s ended at %d when the plan was made, and ends at %d now; begin anew with --again, when nothing writes to it", p, noted[p], ends[p])
 		case ends[p] != 0 && !r.plan.Append && !r.plan.Missing:
-			return refused{fmt.Errorf("%s was made for this restore, and somebody else has written to it", p)}
+			return stuckOn("%s was made for this restore, and somebody else has written to it; delete the topic and begin anew with --again", p)
 		}
 		begun.Bases = append(begun.Bases, restore.Base{Topic: p.Topic, Partition: p.Number, Offset: stream.Downstream(ends[p])})
 	}
@@ -204,12 +294,8 @@ func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore
 		default:
 		}
 	}
-	source := restore.NewSource(logs, restore.NewThrottle(r.flags.throttle), func(err error) { fail(refused{err}) })
-	resume := &restoreResume{logs: logs, bases: make(map[stream.Partition]stream.Downstream), producer: r.ledger.Begun.ProducerID,
-		target: r.target.wire, fail: fail}
-	for _, b := range r.ledger.Begun.Bases {
-		resume.bases[stream.Partition{Topic: b.Topic, Number: b.Partition}] = b.Offset
-	}
+	source := restore.NewSource(logs, restore.NewThrottle(r.flags.bytesPerSecond), func(err error) { fail(refused{err}) })
+	resume := newRestoreResume(logs, r.ledger.Begun, r.target.wire, fail)
 	pipe := replicate.New(replicate.Config{
 		Flow:     stream.Flow{Source: "the archive of " + r.plan.Source, Target: r.flags.to},
 		Producer: batch.Producer{ID: r.ledger.Begun.ProducerID, Epoch: r.ledger.Begun.Epoch},
@@ -217,7 +303,7 @@ func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore
 		Session: func(broker int32) replicate.Session { return source.Session(broker) },
 		Sender:  func(ctx context.Context, broker int32) replicate.Sender { return r.target.wire.Sender(ctx, broker) },
 		Resume:  resume, Budget: replicate.NewBudget(restoreBudget), Codec: batch.KeepCodec,
-		Acked: func(stream.Ack) {}, Report: r.report,
+		Acked: resume.acked, Report: r.report,
 	})
 	list := r.assignments(limits)
 	began := time.Now()
@@ -241,7 +327,7 @@ func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore
 		return nil, err
 	}
 	c := &copied{source: source, took: time.Since(began), bytes: source.Read()}
-	return c, r.proved(ctx, c, resume.bases)
+	return c, r.proved(ctx, c, resume)
 }
 
 func (r *restoring) assignments(limits map[string]int32) []replicate.Assignment {
@@ -288,21 +374,39 @@ func (r *restoring) follow(ctx context.Context, pipe *replicate.Pipe, source *re
 	}
 }
 
-// proved holds the ends of the target against the count of what was to be written.
-func (r *restoring) proved(ctx context.Context, c *copied, bases map[stream.Partition]stream.Downstream) error {
+// proved holds the ends of the target against the count of what was written.
+func (r *restoring) proved(ctx context.Context, c *copied, resume *restoreResume) error {
 	var remotes []stream.Partition
-	for p := range bases {
+	for p := range resume.bases {
 		remotes = append(remotes, p)
 	}
 	ends, err := r.ends(ctx, remotes)
 	if err != nil {
 		return err
 	}
+	all, err := r.target.admin.Topics(ctx)
+	if err != nil {
+		return reason("cluster "+r.flags.to, err)
+	}
+	there := make(map[string]stream.Topic, len(all))
+	for _, t := range all {
+		there[t.Name] = t
+	}
+	if err := r.stillThere(there); err != nil {
+		return err
+	}
 	c.end = make(map[stream.Partition]int64)
 	for _, t := range r.plan.Topics {
 		for _, p := range t.Parts {
 			remote := stream.Partition{Topic: t.To, Number: p.Number}
-			n := ends[remote] - int64(bases[remote])
+			n := resume.count(remote)
+			switch behind := ends[remote] - int64(resume.bases[remote]) - n; {
+			case behind < 0:
+				return refused{fmt.Errorf("%s ends at %d, and has had %d records of this restore from %d on: the target has lost some; run it again: it goes on where the target ends",
+					remote, ends[remote], n, resume.bases[remote])}
+			case behind > 0:
+				r.say("somebody else writes to %s already: %s behind those of this restore", remote, count(int(behind), "record"))
+			}
 			c.end[stream.Partition{Topic: t.Name, Number: p.Number}] = n
 			c.records += n
 		}
@@ -324,25 +428,18 @@ func (r *restoring) report(e stream.Event) {
 	r.say("%s", e.Message)
 }
 
-// finish notes that all is done, and says what came out.
-func (r *restoring) finish(ctx context.Context, logs map[stream.Partition]*restore.Log, c *copied, g *groupsDone) error {
-	open := 0
-	for _, t := range r.plan.Topics {
-		for _, p := range t.Parts {
-			n, err := logs[stream.Partition{Topic: t.Name, Number: p.Number}].Undecided(ctx)
-			if err != nil {
-				return err
-			}
-			open += n
-		}
-	}
+// finish notes that all is done, unless groups are left that a later run may deal with, and says what came out.
+func (r *restoring) finish(ctx context.Context, c *copied, g *groupsDone) error {
 	if err := r.restoreACLs(ctx); err != nil {
 		return err
 	}
-	f := &restore.Finished{At: time.Now().UTC(), Took: time.Since(r.begun), Records: c.records, Groups: g.restored, Left: g.names(), Out: c.source.LeftOut(), Open: open,
-		Lost: r.ledger.Lost}
-	if err := r.ledger.SetFinished(ctx, f); err != nil {
-		return err
+	w := r.ledger.Written
+	f := &restore.Finished{At: time.Now().UTC(), Took: time.Since(r.begun), Records: w.Records, Groups: g.restored, Left: g.left(), Out: w.Out, Open: w.Open,
+		Lost: w.Lost}
+	if len(g.waiting) == 0 {
+		if err := r.ledger.SetFinished(ctx, f); err != nil {
+			return err
+		}
 	}
 	return r.showEnd(f, c, g)
 }

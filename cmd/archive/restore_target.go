@@ -108,15 +108,19 @@ func (t *restoreTarget) look(ctx context.Context, plan *restore.Plan, keepOld bo
 	if err != nil {
 		return target, err
 	}
+	fit, err := t.admin.Fitness(ctx, names)
+	if err != nil {
+		return target, reason("cluster "+t.alias, err)
+	}
 	for _, name := range names {
-		target.Topics[name] = restore.TargetTopic{Partitions: there[name].Partitions, Configs: configs[name]}
+		target.Topics[name] = restore.TargetTopic{Partitions: there[name].Partitions, Configs: configs[name], InSync: fit[name].InSync, Denied: fit[name].Denied}
 	}
 	would, err := t.admin.ValidateTopics(ctx, fresh)
 	if err != nil {
 		return target, reason("cluster "+t.alias, err)
 	}
 	for name, w := range would {
-		target.New[name] = restore.NewTopic{Err: inWords(w.Err), Configs: w.Configs}
+		target.New[name] = restore.NewTopic{Err: inWords(w.Err), Configs: w.Configs, Factor: w.Factor}
 	}
 	return target, nil
 }

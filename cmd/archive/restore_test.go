@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/stream"
@@ -115,6 +116,24 @@ func (s *site) write(topic string, partition int32, n int) {
 	}
 }
 
+func (s *site) commit(group, topic string, partition int32, offset int64) {
+	s.t.Helper()
+	req := kmsg.NewPtrOffsetCommitRequest()
+	t, p := kmsg.NewOffsetCommitRequestTopic(), kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset = partition, offset
+	t.Topic, t.Partitions = topic, append(t.Partitions, p)
+	req.Group, req.Generation, req.Topics = group, -1, append(req.Topics, t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.cluster.Bootstrap(), ",")...), kgo.MaxVersions(kversion.V3_8_0())) // by topic names
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	resp, err := req.RequestWith(s.t.Context(), client)
+	if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+		s.t.Fatal(err, resp)
+	}
+}
+
 func (s *site) committed(group, topic string) map[int32]int64 {
 	s.t.Helper()
 	req := kmsg.NewPtrOffsetFetchRequest()
@@ -160,7 +179,8 @@ func TestRestoreOfOldRecords(t *testing.T) {
 	}
 	must(t, 0, "nothing was written", "restore", s.file, "--to", "B", "--keep-old", "--yes")
 	must(t, 1, "topic orders is there already", "restore", s.file, "--to", "B", "--keep-old", "--yes", "--again")
-	must(t, 1, "Restored 60 records", "restore", s.file, "--to", "B", "--keep-old", "--yes", "--append", "--groups", "other|billing")
+	must(t, 1, "groups keep positions of their own", "restore", s.file, "--to", "B", "--keep-old", "--yes", "--append", "--groups", "other|billing")
+	must(t, 0, "nothing was written", "restore", s.file, "--to", "B", "--keep-old", "--yes", "--append", "--groups", "other|billing")
 	if at := b.committed("billing", "orders"); at[0] != 7 {
 		t.Errorf("the group was moved to %v", at)
 	}
@@ -210,6 +230,21 @@ func TestRestoreLeavesLiveGroups(t *testing.T) {
 	if at := b.committed("billing", "orders"); len(at) > 0 {
 		t.Errorf("the live group stands at %v", at)
 	}
+	// Run again it deals with that group alone, once it is empty: the other one goes its way, and so do writers.
+	must(t, 1, "Left alone: group billing: it has members", "restore", s.file, "--to", "B", "--yes")
+	b.commit("audit", "orders", 1, 3)
+	b.write("orders", 0, 2)
+	if err := member.LeaveGroupContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = must(t, 0, "Positions of 2 groups", "restore", s.file, "--to", "B", "--yes")
+	if !strings.Contains(r.out, "Restored 20 records into B.\n") {
+		t.Error(r.out)
+	}
+	if billing, audit := b.committed("billing", "orders"), b.committed("audit", "orders"); billing[0] != 7 || audit[1] != 3 {
+		t.Errorf("the groups stand at %v and %v", billing, audit)
+	}
+	must(t, 0, "(20 records, 2 groups); nothing was written", "restore", s.file, "--to", "B", "--yes")
 }
 
 func TestRestoreFlags(t *testing.T) {
@@ -231,6 +266,8 @@ func TestRestoreFlags(t *testing.T) {
 		{2, "A=B is wanted", "--to B --rename x"},
 		{2, "into y and into z", "--to B --rename x=y --rename x=z"},
 		{2, "--topics", "--to B --topics ["},
+		{2, "bytes per second are wanted", "--to B --throttle 20MB"},
+		{2, "bytes per second are wanted", "--to B --throttle 0"},
 		{1, "no point", "--to B --point x"},
 		{1, "nothing of what is asked for", "--to B --topics nothing"},
 		{2, "127.0.0.1:1", "--to A"},
@@ -251,7 +288,7 @@ func TestRestoreIsStoppedAnywhere(t *testing.T) {
 	stopped := 0
 	for round := range 2 {
 		into := fmt.Sprintf("round%d-", round)
-		args := []string{"restore", s.file, "--to", "B", "--yes", "--rename-prefix", into, "--throttle", "12000"}
+		args := []string{"restore", s.file, "--to", "B", "--yes", "--rename-prefix", into, "--throttle", "12KiB"}
 		for {
 			ctx, stop := context.WithCancel(t.Context())
 			go func() { // until so many records more are there, or at once
@@ -283,17 +320,18 @@ func TestRestoreIsStoppedAnywhere(t *testing.T) {
 	t.Logf("stopped %d times", stopped)
 }
 
-// Somebody writes into a topic that is being restored.
+// Somebody writes into a topic that is being restored. It cannot go on, and says so until the topic is gone and it may begin anew.
 func TestRestoreSeesOthers(t *testing.T) {
 	s := newShelf(t)
 	for range 20 {
 		s.bundle(time.Now().Add(-time.Minute), []int32{0})
 	}
 	b := s.onto()
-	args := []string{"restore", s.file, "--to", "B", "--yes", "--throttle", "2000"}
+	args := []string{"restore", s.file, "--to", "B", "--yes"}
+	slow := append(slices.Clone(args), "--throttle", "300") // a chunk has as many bytes: it takes 20 s, if nobody writes
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, args, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}) }()
+	go func() { ended <- run(ctx, slow, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}) }()
 	for tick := time.Tick(5 * time.Millisecond); b.end("orders", 0) < 10; {
 		<-tick
 	}
@@ -301,13 +339,54 @@ func TestRestoreSeesOthers(t *testing.T) {
 	status := -1
 	select {
 	case status = <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 	}
 	stop()
 	if status != 1 {
 		t.Fatalf("it ended with %d", status)
 	}
 	must(t, 1, "somebody else writes to orders/0", args...)
+	must(t, 1, "topic orders is there already", append(args, "--again")...)
+	remove(t, b, "orders")
+	must(t, 1, "is no longer there; begin anew with --again", args...)
+	must(t, 0, "Restored 200 records", append(args, "--again")...)
+	must(t, 0, "nothing was written", args...)
+}
+
+// A topic that was made anew while its restore was away is not gone on with.
+func TestRestoreSeesAnotherTopic(t *testing.T) {
+	s := newShelf(t)
+	for range 20 {
+		s.bundle(time.Now().Add(-time.Minute), []int32{0})
+	}
+	b := s.onto()
+	args := []string{"restore", s.file, "--to", "B", "--yes"}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, append(slices.Clone(args), "--throttle", "300"), strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{})
+	}()
+	for tick := time.Tick(5 * time.Millisecond); b.end("orders", 0) < 10; {
+		<-tick
+	}
+	stop()
+	<-ended
+	remove(t, b, "orders")
+	create(t, b, "orders")
+	must(t, 1, "was deleted and made anew", args...)
+}
+
+func remove(t *testing.T, s *site, topic string) {
+	t.Helper()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TopicNames = []string{topic}
+	one := kmsg.NewDeleteTopicsRequestTopic()
+	one.Topic = &topic
+	req.Topics = append(req.Topics, one)
+	resp, err := req.RequestWith(t.Context(), s.client)
+	if err != nil || resp.Topics[0].ErrorCode != 0 {
+		t.Fatal(err, resp)
+	}
 }
 
 // A chunk that cannot be read stops a restore, which names the offsets, or is left out for good.

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"tandem/internal/archive/bundle"
+	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/restore"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
@@ -63,8 +67,8 @@ func (r *restoring) showPlan(ctx context.Context, only bool) error {
 }
 
 func (r *restoring) rate() int64 {
-	if r.flags.throttle > 0 {
-		return r.flags.throttle
+	if r.flags.bytesPerSecond > 0 {
+		return r.flags.bytesPerSecond
 	}
 	return usualRate
 }
@@ -80,13 +84,30 @@ func (r *restoring) problems(ctx context.Context) ([]restore.Problem, error) {
 	}
 	target.Same = r.same()
 	problems := r.plan.Check(target, restore.Allowed{Append: r.flags.append || r.flags.missing, Holes: r.flags.holes})
+	return append(problems, r.lostBundles()...), nil
+}
+
+// lostBundles are those that cannot be read. Which topics they hold nobody can tell, so they stand in the way of all.
+func (r *restoring) lostBundles() (problems []restore.Problem) {
+	refuse := func(remedy, format string, args ...any) {
+		problems = append(problems, restore.Problem{Refused: !r.flags.holes, Text: fmt.Sprintf(format, args...),
+			Remedy: remedy + "; --allow-holes goes on without what they hold"})
+	}
+	var locked []catalog.Damaged
 	for _, d := range r.state.Damaged {
-		problems = append(problems, restore.Problem{Text: fmt.Sprintf("bundle %s cannot be used: %v", d.Name, d.Err)})
+		if errors.Is(d.Err, bundle.ErrKey) {
+			locked = append(locked, d)
+			continue
+		}
+		refuse("archive verify says more", "a bundle cannot be used: %v", d.Err)
+	}
+	if len(locked) > 0 {
+		refuse("archive keys check says which key is missing", "%s cannot be opened with the keys of %s: %v", count(len(locked), "bundle"), keySetting, locked[0].Err)
 	}
 	for _, name := range r.state.Missing {
-		problems = append(problems, restore.Problem{Text: "a bundle is missing: " + name})
+		refuse("archive verify says more", "a bundle is missing: %s", name)
 	}
-	return problems, nil
+	return problems
 }
 
 // same says that the target is the cluster that was archived.
@@ -122,13 +143,19 @@ func (r *restoring) printPlan(out io.Writer, problems []restore.Problem, total r
 	}
 	fmt.Fprintln(out, ".")
 	for _, t := range p.Topics {
-		if len(t.Parts) == 0 {
+		switch there := slices.ContainsFunc(p.Ends, func(e restore.Base) bool { return e.Topic == t.To }); {
+		case len(t.Parts) == 0 && p.Missing && there:
+			fmt.Fprintf(out, "- %s lacks nothing that is archived of %s\n", t.To, t.Name)
+		case len(t.Parts) == 0:
 			fmt.Fprintf(out, "- of %s nothing is archived: it is created without records\n", t.Name)
 		}
 		_, changed := t.CreateConfigs(r.flags.keepOld, t.Factor)
 		for _, c := range changed {
 			fmt.Fprintf(out, "- %s\n", c)
 		}
+	}
+	if p.Moment.After(r.state.Newest) {
+		fmt.Fprintf(out, "- the moment lies behind the newest bundle of the archive, of %s: what was written since may not be archived\n", stamp(r.state.Newest))
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(out, "- %s\n", n)
@@ -148,7 +175,7 @@ func (r *restoring) asOf() string {
 	case r.plan.Point != "":
 		return fmt.Sprintf("as of point %s (%s)", r.plan.Point, stamp(r.plan.Moment))
 	case r.plan.Moment.IsZero():
-		return "all that is archived"
+		return "all that is archived; the newest bundle is of " + stamp(r.state.Newest)
 	case r.plan.Until == nil:
 		return "as archived at " + stamp(r.plan.Moment)
 	}
@@ -190,51 +217,69 @@ type endJSON struct {
 	Finished *restore.Finished `json:"result"`
 	Bytes    int64             `json:"bytesThisRun"`
 	Seconds  float64           `json:"secondsThisRun"`
-	Left     map[string]string `json:"groupsLeftAlone,omitempty"`
+	Waiting  map[string]string `json:"groupsWaiting,omitempty"` // the same command tries them again
 	Clamped  []string          `json:"groupsClamped,omitempty"`
 }
 
 // showEnd says what came out. What could not be done is the error.
 func (r *restoring) showEnd(f *restore.Finished, c *copied, g *groupsDone) error {
-	out := r.cmd.OutOrStdout()
+	out, w := r.cmd.OutOrStdout(), r.ledger.Written
 	if r.flags.json {
-		if err := printJSON(out, endJSON{ID: r.ledger.ID, Finished: f, Bytes: c.bytes, Seconds: c.took.Seconds(), Left: g.left, Clamped: g.clamped}); err != nil {
+		if err := printJSON(out, endJSON{ID: r.ledger.ID, Finished: f, Bytes: c.bytes, Seconds: c.took.Seconds(), Waiting: g.waiting, Clamped: w.Clamped}); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(out, "Restored %d records into %s; this run: %s in %s (%s/s).\n", f.Records, r.flags.to, byteCount(c.bytes),
-			c.took.Round(time.Millisecond), byteCount(int64(float64(c.bytes)/max(c.took.Seconds(), 0.001))))
-		for _, line := range []struct {
-			n    int64
-			what string
-		}{
-			{f.Out.Aborted, "records of aborted transactions"}, {f.Out.Undecided, "records of transactions that were open at the moment"},
-			{f.Out.Later, "records behind the moment, in chunks that were read"}, {f.Out.Earlier, "records before --from, in chunks that were read"},
-		} {
-			if line.n > 0 {
-				fmt.Fprintf(out, "Left out: %d %s.\n", line.n, line.what)
-			}
+		fmt.Fprintf(out, "Restored %d records into %s", f.Records, r.flags.to)
+		if c.took > 0 {
+			fmt.Fprintf(out, "; this run: %s in %s (%s/s)", byteCount(c.bytes), c.took.Round(time.Millisecond),
+				byteCount(int64(float64(c.bytes)/max(c.took.Seconds(), 0.001))))
 		}
-		for _, l := range f.Lost {
-			fmt.Fprintf(out, "Left out: offsets %d to %d of %s/%d, which cannot be read: %s.\n", l.From, l.To-1, l.Topic, l.Partition, l.Why)
-		}
-		if f.Open > 0 {
-			fmt.Fprintf(out, "%s open at the end of what is archived.\n", were(f.Open, "transaction"))
-		}
+		fmt.Fprintln(out, ".")
+		r.printLeftOut(out, w)
 		if g.restored > 0 {
 			fmt.Fprintf(out, "Positions of %s are committed and read back.\n", count(g.restored, "group"))
 		}
-		for _, line := range g.clamped {
+		for _, line := range w.Clamped {
 			fmt.Fprintf(out, "Group %s.\n", line)
 		}
-		for _, name := range g.names() {
-			fmt.Fprintf(out, "Left alone: group %s: %s.\n", name, g.left[name])
+		for _, list := range []map[string]string{g.kept, g.waiting} {
+			for _, name := range slices.Sorted(maps.Keys(list)) {
+				fmt.Fprintf(out, "Left alone: group %s: %s.\n", name, list[name])
+			}
 		}
 	}
-	if len(g.left) > 0 {
-		return refused{errors.New("the records are restored; some groups were left alone, see above")}
+	switch {
+	case len(g.waiting) > 0:
+		return refused{fmt.Errorf("the records are restored; %s left alone (see above): run the same command again when nobody is in it", were(len(g.waiting), "group"))}
+	case len(g.kept) > 0:
+		return refused{errors.New("the records are restored; some groups keep positions of their own, see above")}
 	}
 	return nil
+}
+
+// printLeftOut says what is archived and not on the target.
+func (r *restoring) printLeftOut(out io.Writer, w *restore.Written) {
+	since := ""
+	if w.Resumed {
+		since = " (in what the last run read; those before it did not count)"
+	}
+	for _, line := range []struct {
+		n    int64
+		what string
+	}{
+		{w.Out.Aborted, "records of aborted transactions"}, {w.Out.Undecided, "records of transactions that were open at the moment"},
+		{w.Out.Later, "records behind the moment, in chunks that were read"}, {w.Out.Earlier, "records before --from, in chunks that were read"},
+	} {
+		if line.n > 0 {
+			fmt.Fprintf(out, "Left out: %d %s%s.\n", line.n, line.what, since)
+		}
+	}
+	for _, l := range w.Lost {
+		fmt.Fprintf(out, "Left out: offsets %d to %d of %s/%d, which cannot be read: %s.\n", l.From, l.To-1, l.Topic, l.Partition, l.Why)
+	}
+	if w.Open > 0 {
+		fmt.Fprintf(out, "%s open at the end of what is archived.\n", were(w.Open, "transaction"))
+	}
 }
 
 func were(n int, one string) string {

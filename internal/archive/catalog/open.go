@@ -59,6 +59,31 @@ func (o *Opener) Chunk(ctx context.Context, obj *Object, chunk int, buf []byte) 
 	return b, err
 }
 
+// Together reads chunks of one bundle that stand near each other, ascending, with one request. Errors are those of Chunk.
+func (o *Opener) Together(ctx context.Context, obj *Object, chunks []int) ([][]byte, error) {
+	h, r, err := o.reader(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	n := len(r.Footer().Chunks)
+	for _, c := range chunks {
+		if c < 0 || c >= n {
+			return nil, fmt.Errorf("read chunk %d of %s: it has %d", c, obj.Name, n)
+		}
+	}
+	at, _ := r.Range(chunks)
+	c, err := h.src.begin(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("read chunk %d of %s: %w", chunks[0], obj.Name, err)
+	}
+	defer h.src.end(at)
+	all, err := r.Together(ctx, chunks)
+	if err != nil && c.err != nil {
+		return nil, fmt.Errorf("read chunks %d to %d of %s: %w", chunks[0], chunks[len(chunks)-1], obj.Name, c.err)
+	}
+	return all, err
+}
+
 // Footer is the footer of a bundle. It is shared: do not change it.
 func (o *Opener) Footer(ctx context.Context, obj *Object) (bundle.Footer, error) {
 	_, r, err := o.reader(ctx, obj)

@@ -22,13 +22,15 @@ type Target struct {
 type TargetTopic struct {
 	Partitions int32
 	Configs    map[string]string // in effect
-	Empty      bool              // no record was ever written to it
+	InSync     int               // replicas of the partition that has the fewest in sync; 0: unknown
+	Denied     bool              // we have no right to write to it
 }
 
 // NewTopic is the cluster's answer to a topic that it was asked to create, without doing it.
 type NewTopic struct {
 	Err     error
 	Configs map[string]string // in effect; nil where it does not tell
+	Factor  int16             // replication factor; 0: unknown
 }
 
 // Allowed are what a person says may be.
@@ -62,6 +64,9 @@ const (
 	beforeMax      = "message.timestamp.before.max.ms"
 	afterMax       = "message.timestamp.after.max.ms"
 	minInsync      = "min.insync.replicas"
+	maxBytes       = "max.message.bytes"
+
+	defaultMaxBytes = 1048588 // Kafka's
 )
 
 // CreateConfigs are the configs that a topic is created with: those that it had, but for what would change its records, or what speaks of
@@ -122,6 +127,7 @@ func (p *Plan) Check(target Target, allow Allowed) []Problem {
 		t := &p.Topics[i]
 		there, exists := target.Topics[t.To]
 		configs, fresh := there.Configs, target.New[t.To]
+		replicas := there.InSync
 		switch {
 		case exists && target.Same && t.To == t.Name:
 			refuse(t.To, "choose another name with --rename, or delete the topic first",
@@ -132,11 +138,24 @@ func (p *Plan) Check(target Target, allow Allowed) []Problem {
 			continue
 		case exists && there.Partitions < t.needs():
 			refuse(t.To, "add partitions to it", "topic %s has %d partitions; the archive has %d", t.To, there.Partitions, t.needs())
+		case exists && there.Denied:
+			refuse(t.To, "grant it", "there is no right to write to topic %s", t.To)
 		case !exists && fresh.Err != nil:
 			refuse(t.To, "", "topic %s cannot be created: %v", t.To, fresh.Err)
 			continue
 		case !exists:
-			configs = fresh.Configs
+			configs, replicas = fresh.Configs, int(fresh.Factor)
+		}
+		if n := there.Partitions; n > t.needs() {
+			all = append(all, Problem{Topic: t.To, Text: fmt.Sprintf(
+				"topic %s has %d partitions, %s had %d: records stay in their partitions, where producers to come do not put their keys", t.To, n, t.Name, t.needs())})
+		}
+		if least, ok := number(configs, minInsync); ok && replicas > 0 && int64(replicas) < least {
+			remedy := "bring its brokers back, or lower that config"
+			if !exists {
+				remedy = fmt.Sprintf("set --replication-factor to %d or more, or lower that config of the cluster", least)
+			}
+			refuse(t.To, remedy, "topic %s has %d replicas in sync, and takes records only with %d (%s)", t.To, replicas, least, minInsync)
 		}
 		for _, problem := range t.times(configs, target.Now) {
 			if exists && problem.Remedy == withoutLimit {
@@ -221,11 +240,21 @@ func (t *Topic) settings(configs map[string]string) []Problem {
 			Text:   fmt.Sprintf("%s would write the time of the restore over all timestamps (%s=LogAppendTime)", t.To, timestampType),
 			Remedy: "set it to CreateTime for the time of the restore"})
 	}
-	if had, ok := number(t.Configs, "max.message.bytes"); ok {
-		if has, ok := number(configs, "max.message.bytes"); ok && has < had {
-			all = append(all, Problem{Topic: t.To, Text: fmt.Sprintf(
-				"%s takes batches of %d bytes (max.message.bytes), %s took %d: a record that is larger stops the restore", t.To, has, t.Name, had)})
-		}
+	had, ok := number(t.Configs, maxBytes)
+	if !ok {
+		had = defaultMaxBytes
+	}
+	largest := int64(0)
+	for _, p := range t.Parts {
+		largest = max(largest, p.Largest)
+	}
+	switch has, ok := number(configs, maxBytes); {
+	case ok && largest > has:
+		all = append(all, Problem{Topic: t.To, Refused: true, Remedy: "raise that config",
+			Text: fmt.Sprintf("%s would refuse records: it takes none larger than %d bytes (%s), and there are some of %d or more", t.To, has, maxBytes, largest)})
+	case ok && has < had:
+		all = append(all, Problem{Topic: t.To, Text: fmt.Sprintf(
+			"%s takes batches of %d bytes (%s), %s took %d: a record that is larger stops the restore", t.To, has, maxBytes, t.Name, had)})
 	}
 	if strings.Contains(configs[cleanupPolicy], "compact") && !strings.Contains(t.Configs[cleanupPolicy], "compact") {
 		all = append(all, Problem{Topic: t.To, Text: fmt.Sprintf("%s is compacted, %s was not: only the last record of each key will stay", t.To, t.Name)})

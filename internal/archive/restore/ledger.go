@@ -31,12 +31,17 @@ type Store interface {
 //	v1/<source>/restores/<id>/plan.json      what it sets out to do
 //	v1/<source>/restores/<id>/begun.json     topics are there: producer id, and where records begin in each target partition
 //	v1/<source>/restores/<id>/lost-001.json  a chunk that could not be read and is left out; the next one is 002
+//	v1/<source>/restores/<id>/written.json   the records are on the target: from here on the archive is not read again
+//	v1/<source>/restores/<id>/groups-001.json   groups that got their positions; what a later run does is in 002
 //	v1/<source>/restores/<id>/finished.json  all is done, and what came out
+//	v1/<source>/restores/<id>/stuck.json     it cannot go on: --again may begin anew
 //
 // The id is a digest of what was asked for and of the target cluster's id, and a number: the first is 001.
 const (
 	planObject     = "plan.json"
 	begunObject    = "begun.json"
+	writtenObject  = "written.json"
+	stuckObject    = "stuck.json"
 	finishedObject = "finished.json"
 
 	objectLimit = 256 << 20 // bytes that are read of one
@@ -49,6 +54,8 @@ type Begun struct {
 	Epoch      int16     `json:"producerEpoch"`
 	At         time.Time `json:"at"`
 	Bases      []Base    `json:"partitions"`
+
+	Topics map[string]string `json:"topicIds,omitempty"` // of the target, by name: one that was made anew since has another
 }
 
 // Base is where the records of a restore begin in a target partition.
@@ -58,16 +65,46 @@ type Base struct {
 	Offset    stream.Downstream `json:"offset"`
 }
 
+// Written is what came out of the records.
+type Written struct {
+	At      time.Time   `json:"at"`
+	Records int64       `json:"records"` // on the target
+	Out     LeftOut     `json:"leftOut"` // by the run that ended it
+	Resumed bool        `json:"resumed"` // that run went on with an earlier one, which Out does not count
+	Open    int         `json:"openTransactions"`
+	Lost    []Lost      `json:"lost,omitempty"`
+	Groups  []Positions `json:"groups,omitempty"`
+	Clamped []string    `json:"groupsClamped,omitempty"` // positions that are not just those of the source, in words
+}
+
+// Positions are those of a group on the target.
+type Positions struct {
+	Name    string     `json:"group"`
+	Offsets []Position `json:"offsets"`
+}
+
+// Position is that of a group in a partition of the target.
+type Position struct {
+	Base
+	Metadata string `json:"metadata,omitempty"`
+}
+
+// Committed are groups that a run has dealt with for good.
+type Committed struct {
+	Groups []string          `json:"groups"`                    // they got their positions
+	Kept   map[string]string `json:"groupsLeftAlone,omitempty"` // they keep their own, and why
+}
+
 // Finished is what came out.
 type Finished struct {
-	At      time.Time     `json:"at"`
-	Took    time.Duration `json:"tookNanoseconds"` // of the last run
-	Records int64         `json:"records"`         // on the target
-	Groups  int           `json:"groups"`
-	Left    []string      `json:"groupsLeftAlone,omitempty"`
-	Out     LeftOut       `json:"leftOut"` // as the last run saw it
-	Open    int           `json:"openTransactions"`
-	Lost    []Lost        `json:"lost,omitempty"`
+	At      time.Time         `json:"at"`
+	Took    time.Duration     `json:"tookNanoseconds"` // of the last run
+	Records int64             `json:"records"`         // on the target
+	Groups  int               `json:"groups"`
+	Left    map[string]string `json:"groupsLeftAlone,omitempty"` // by name, and why
+	Out     LeftOut           `json:"leftOut"`                   // as the last run saw it
+	Open    int               `json:"openTransactions"`
+	Lost    []Lost            `json:"lost,omitempty"`
 }
 
 // Lost is a chunk that could not be read.
@@ -87,10 +124,13 @@ type Ledger struct {
 	folder string
 	ID     string
 
-	Plan     *Plan // nil: not begun
-	Lost     []Lost
-	Begun    *Begun
-	Finished *Finished
+	Plan      *Plan // nil: not begun
+	Lost      []Lost
+	Begun     *Begun
+	Written   *Written // nil: records are missing
+	Committed []Committed
+	Finished  *Finished
+	Stuck     string // why it cannot go on; empty: it can, as far as is known
 }
 
 // Folder is what the names of all ledgers of a source begin with.
@@ -99,7 +139,7 @@ func Folder(source string) string {
 }
 
 // OpenLedger finds the latest restore of what was asked for, or makes the place for the first one. again makes the place for another one,
-// where the latest is finished.
+// where the latest is finished, or cannot go on.
 func OpenLedger(ctx context.Context, st Store, source, asked, cluster string, again bool) (*Ledger, error) {
 	sum := sha256.Sum256([]byte(asked + "\x00" + cluster))
 	base := Folder(source) + fmt.Sprintf("%x", sum[:8]) + "-"
@@ -114,7 +154,7 @@ func OpenLedger(ctx context.Context, st Store, source, asked, cluster string, ag
 		}
 	}
 	l, err := readLedger(ctx, st, base, max(last, 1))
-	if err != nil || l.Finished == nil || !again {
+	if err != nil || l.Finished == nil && l.Stuck == "" || !again {
 		return l, err
 	}
 	if last >= attempts {
@@ -128,6 +168,7 @@ func readLedger(ctx context.Context, st Store, base string, number int) (*Ledger
 	l := &Ledger{st: st, folder: folder, ID: strings.TrimSuffix(folder[strings.LastIndex(strings.TrimSuffix(folder, "/"), "/")+1:], "/")}
 	var plan Plan
 	var begun Begun
+	var written Written
 	var finished Finished
 	for _, o := range []struct {
 		name  string
@@ -136,7 +177,9 @@ func readLedger(ctx context.Context, st Store, base string, number int) (*Ledger
 	}{
 		{planObject, &plan, func() { l.Plan = &plan }},
 		{begunObject, &begun, func() { l.Begun = &begun }},
+		{writtenObject, &written, func() { l.Written = &written }},
 		{finishedObject, &finished, func() { l.Finished = &finished }},
+		{stuckObject, &l.Stuck, func() {}},
 	} {
 		ok, err := l.read(ctx, o.name, o.into)
 		if err != nil {
@@ -146,20 +189,34 @@ func readLedger(ctx context.Context, st Store, base string, number int) (*Ledger
 			o.found()
 		}
 	}
-	for ok := l.Plan != nil; ok; {
-		var lost Lost
+	if l.Plan != nil {
 		var err error
-		if ok, err = l.read(ctx, l.lostName(), &lost); err != nil {
+		if l.Lost, err = readAll(ctx, l, lostName, l.Lost); err != nil {
 			return nil, err
 		}
-		if ok {
-			l.Lost = append(l.Lost, lost)
+		if l.Committed, err = readAll(ctx, l, committedName, l.Committed); err != nil {
+			return nil, err
 		}
 	}
 	if l.Plan != nil && l.Plan.Version > planVersion {
 		return nil, fmt.Errorf("restore %s was begun by a newer version of Tandem; go on with that one", l.ID)
 	}
 	return l, nil
+}
+
+func lostName(n int) string      { return fmt.Sprintf("lost-%03d.json", n) }
+func committedName(n int) string { return fmt.Sprintf("groups-%03d.json", n) }
+
+// readAll reads numbered objects, from 1 on.
+func readAll[T any](ctx context.Context, l *Ledger, name func(int) string, list []T) ([]T, error) {
+	for {
+		var one T
+		ok, err := l.read(ctx, name(len(list)+1), &one)
+		if err != nil || !ok {
+			return list, err
+		}
+		list = append(list, one)
+	}
 }
 
 func (l *Ledger) read(ctx context.Context, name string, into any) (bool, error) {
@@ -222,15 +279,43 @@ func (l *Ledger) SetBegun(ctx context.Context, b *Begun) error {
 	return nil
 }
 
-func (l *Ledger) lostName() string { return fmt.Sprintf("lost-%03d.json", len(l.Lost)+1) }
-
 // AddLost notes that a chunk is left out: every run that goes on counts without it.
 func (l *Ledger) AddLost(ctx context.Context, lost Lost) error {
-	if err := l.write(ctx, l.lostName(), lost); err != nil {
+	if err := l.write(ctx, lostName(len(l.Lost)+1), lost); err != nil {
 		return err
 	}
 	l.Lost = append(l.Lost, lost)
 	return nil
+}
+
+// SetWritten notes that the records are on the target, and the positions that groups get.
+func (l *Ledger) SetWritten(ctx context.Context, w *Written) error {
+	if err := l.write(ctx, writtenObject, w); err != nil {
+		return err
+	}
+	l.Written = w
+	return nil
+}
+
+// AddCommitted notes groups that are not touched again.
+func (l *Ledger) AddCommitted(ctx context.Context, c Committed) error {
+	if err := l.write(ctx, committedName(len(l.Committed)+1), c); err != nil {
+		return err
+	}
+	l.Committed = append(l.Committed, c)
+	return nil
+}
+
+// SetStuck notes that the restore cannot go on. It may be tried all the same.
+func (l *Ledger) SetStuck(ctx context.Context, why string) error {
+	err := l.write(ctx, stuckObject, why)
+	if errors.Is(err, errElsewhere) { // it was noted before
+		err = nil
+	}
+	if err == nil {
+		l.Stuck = why
+	}
+	return err
 }
 
 // SetFinished notes the end. Where another process has noted it, nothing is to be done.

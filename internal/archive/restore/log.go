@@ -15,6 +15,8 @@ import (
 type Chunks interface {
 	// Chunk reads the batches of a chunk into buf where it is large enough, checked against the footer.
 	Chunk(ctx context.Context, o *catalog.Object, chunk int, buf []byte) ([]byte, error)
+	// Together is Chunk for several that stand near each other, ascending, with one request.
+	Together(ctx context.Context, o *catalog.Object, chunks []int) ([][]byte, error)
 }
 
 // Ends of time, for cuts that have none.
@@ -137,6 +139,17 @@ func (l *Log) Objects() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Largest is a size that some record is known to have or exceed, as a batch of its own: that of records which came alone.
+func (l *Log) Largest() (bytes int64) {
+	for i := range l.spans {
+		s := &l.spans[i]
+		if e := s.Entry; s.whole() && !s.out && s.clear && s.plain && e.Records == e.Batches && e.Batches > 0 {
+			bytes = max(bytes, (e.Plain+e.Batches-1)/e.Batches)
+		}
+	}
+	return bytes
 }
 
 // Times are the timestamps between which the records of the log are, as far as their chunks tell without being read: oldest is the

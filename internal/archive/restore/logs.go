@@ -12,7 +12,7 @@ func (p *Plan) Logs(state *catalog.State, chunks Chunks) (map[stream.Partition]*
 	lives := make(map[place]*catalog.Life)
 	for _, list := range [][]catalog.Life{state.Past, state.Lives} {
 		for i := range list {
-			lives[lifeOf(list[i].Topic.Name, idText(list[i].Topic.ID), list[i].Topic.Incarnation)] = &list[i]
+			lives[lifeOf(list[i].Topic.Name, IDText(list[i].Topic.ID), list[i].Topic.Incarnation)] = &list[i]
 		}
 	}
 	logs := make(map[stream.Partition]*Log)

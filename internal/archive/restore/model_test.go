@@ -185,6 +185,14 @@ func (c *chunkStore) Chunk(_ context.Context, o *catalog.Object, chunk int, _ []
 	return bytes.Clone(c.raw[o.Name][chunk]), nil
 }
 
+func (c *chunkStore) Together(ctx context.Context, o *catalog.Object, chunks []int) (all [][]byte, err error) {
+	for _, i := range chunks {
+		raw, _ := c.Chunk(ctx, o, i, nil)
+		all = append(all, raw)
+	}
+	return all, nil
+}
+
 // archive makes chunks of a log, as an archiver does that reads it from an offset on: with read_committed only what a transaction that is
 // open does not hold back. It begins after so many batches, with the transactions that are open there.
 func (c *chunkStore) archive(t testing.TB, r *rand.Rand, h *history, committed bool, after int, opened []bundle.Transaction) catalog.Part {

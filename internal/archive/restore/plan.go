@@ -88,6 +88,8 @@ type Part struct {
 	Oldest int64 `json:"oldest"` // see Log.Times
 	Least  int64 `json:"leastTimestamp"`
 	Most   int64 `json:"mostTimestamp"`
+
+	Largest int64 `json:"largestRecord,omitempty"` // some record has as many bytes, or more: what chunks tell without being read
 }
 
 // Hole is source offsets that the archive does not have.
@@ -159,7 +161,7 @@ func Make(state *catalog.State, s Selection) (*Plan, error) {
 		if !s.Topics(life.Topic.Name) {
 			continue
 		}
-		t := Topic{Name: life.Topic.Name, To: s.Rename(life.Topic.Name), Incarnation: life.Topic.Incarnation, ID: idText(life.Topic.ID),
+		t := Topic{Name: life.Topic.Name, To: s.Rename(life.Topic.Name), Incarnation: life.Topic.Incarnation, ID: IDText(life.Topic.ID),
 			Partitions: life.Partitions, Factor: life.Factor, Configs: life.Configs}
 		for _, part := range life.Parts {
 			t.Partitions = max(t.Partitions, part.Number+1)
@@ -219,6 +221,7 @@ func (t *Topic) add(part catalog.Part, cut Cut) {
 	x := Part{Number: part.Number, From: log.First(), End: log.End(), Bytes: log.Bytes(0)}
 	x.Records, x.Exact = log.Records()
 	x.Oldest, x.Least, x.Most = log.Times()
+	x.Largest = log.Largest()
 	for _, h := range part.Holes {
 		if h.From < cut.End && h.To > cut.From {
 			x.Holes = append(x.Holes, Hole{From: h.From, To: min(h.To, cut.End), Why: string(h.Why), Lost: h.Why == catalog.Lost})
@@ -253,7 +256,8 @@ func positions(point catalog.Point) map[place]stream.Upstream {
 	return m
 }
 
-func idText(id stream.TopicID) string {
+// IDText is a topic id in hex, empty where there is none.
+func IDText(id stream.TopicID) string {
 	if id == (stream.TopicID{}) {
 		return ""
 	}
