@@ -89,6 +89,7 @@ type Archiver struct {
 	tracks map[stream.Partition]*track
 	ledger ledger
 	lives  map[string]bundle.Topic // the latest ones, of topics that were ever assigned or are in the ledger
+	ended  map[string]ending       // of topics that are gone from the source
 
 	assigned, adopted          int       // how often Assign was called, and up to which of them the partitions have been begun with
 	assignedAt, assignedBefore time.Time // of the last Assign and the one before
@@ -147,6 +148,7 @@ func New(cfg Config, src Source, st Store) *Archiver {
 		tracks: make(map[stream.Partition]*track),
 		ledger: make(ledger),
 		lives:  make(map[string]bundle.Topic),
+		ended:  make(map[string]ending),
 		survey: survey{newest: make(map[string][]found), read: make(map[string]string)},
 	}
 }

@@ -129,6 +129,9 @@ func (a *Archiver) track(p stream.Partition, topic stream.Topic, before map[stri
 		a.created(now, topic.Partitions)
 	}
 	a.lives[p.Topic] = now
+	if e, ok := a.ended[p.Topic]; ok && e.life == now {
+		delete(a.ended, p.Topic)
+	}
 	a.drop(p, now) // of the time before it was given up: it is read again
 	t := &track{source: p, asked: topic.ID, topic: now, unsure: true, behind: time.Now(), offeredAt: time.Now(), end: -1, empty: -1}
 	t.built = bundle.Position{Topic: now, Partition: p.Number, LeaderEpoch: -1}

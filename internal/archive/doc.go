@@ -12,7 +12,8 @@
 //     the offers again. Of partitions of which nothing is offered it asks every few seconds where they end, and reads those that have
 //     more, so the archive goes on while the target is away, or without one.
 //   - ledger: where the archive of each partition goes on, counting the bundle that is on its way. Each bundle has it whole, with what
-//     was read from other writers; so a writer that starts reads one footer of each writer.
+//     was read from other writers; so a writer that starts reads one footer of each writer. Ten minutes after a topic was told to be
+//     deleted its positions are dropped.
 //   - survey: the reading of those footers, at the start and whenever partitions are assigned.
 //   - life: a topic between its creation and its deletion; its number is the incarnation.
 //

@@ -122,7 +122,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	a.mu.Lock()
 	items, charge := a.cut(a.flushBytes())
 	a.flying = items[0].since
-	now, gone := maps.Clone(a.ledger), make(map[*track]bool)
+	now, gone, past := maps.Clone(a.ledger), make(map[*track]bool), a.past()
 	for _, i := range items {
 		if i.track != nil {
 			i.track.last = nil
@@ -140,6 +140,7 @@ func (a *Archiver) build(ctx context.Context) error {
 		w.Discard()
 		return err
 	}
+	now.forget(past)
 	object, f, err := w.Finish(a.previous, now.positions())
 	if err != nil {
 		return err
@@ -152,6 +153,7 @@ func (a *Archiver) build(ctx context.Context) error {
 	for t := range gone {
 		a.ledger.settle(t, t.gone)
 	}
+	a.ledger.forget(past)
 	return nil
 }
 

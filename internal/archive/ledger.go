@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"maps"
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/stream"
@@ -55,6 +56,17 @@ func (l ledger) topics() map[string]bundle.Topic {
 		}
 	}
 	return all
+}
+
+// forget drops lives that are over, and those before them.
+func (l ledger) forget(past map[string]bundle.Topic) {
+	if len(past) == 0 {
+		return
+	}
+	maps.DeleteFunc(l, func(_ stream.Partition, p bundle.Position) bool {
+		over, ok := past[p.Topic.Name]
+		return ok && p.Topic.Incarnation <= over.Incarnation
+	})
 }
 
 // life is what a topic with an id is, given what is known of its name.

@@ -45,6 +45,56 @@ func (a *Archiver) grown(topic stream.Topic, widths map[string]int32) {
 	}
 }
 
+// ending is the end of a topic that was deleted.
+type ending struct {
+	life bundle.Topic
+	told time.Time // when this process was told
+}
+
+// forgetAfter is how long the positions of a deleted topic stay in the ledger, should it only have been hidden.
+const forgetAfter = 10 * time.Minute
+
+// noted takes note of topics that are gone, and of those that show again. a.mu is held.
+func (a *Archiver) noted(body bundle.Body) {
+	switch b := body.(type) {
+	case bundle.TopicDeleted:
+		if b.Topic.ID != (stream.TopicID{}) { // without an id nothing but the incarnation tells the next life from this one
+			a.ended[b.Topic.Name] = ending{b.Topic, time.Now()}
+		}
+	case bundle.TopicCreated:
+		delete(a.ended, b.Topic.Name)
+	}
+}
+
+// past are the lives whose positions are not needed any more: footers would grow by each topic that ever was, and each start would tell
+// again that they are gone. Should the topic be made anew after a start, its incarnation may be one that was; its id is not.
+// a.mu is held.
+func (a *Archiver) past() map[string]bundle.Topic {
+	all := make(map[string]bundle.Topic)
+	for name, e := range a.ended {
+		if time.Since(e.told) >= forgetAfter {
+			all[name] = e.life
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	needed := func(t *track) {
+		if over, ok := all[t.topic.Name]; ok && t.topic.Incarnation <= over.Incarnation {
+			delete(all, t.topic.Name)
+		}
+	}
+	for _, t := range a.tracks {
+		needed(t)
+	}
+	for _, i := range a.items {
+		if i.track != nil {
+			needed(i.track) // it is archived all the same
+		}
+	}
+	return all
+}
+
 // Life is what the archive calls the topic of a name and an id; false while it has not begun with it.
 func (a *Archiver) Life(name string, id stream.TopicID) (bundle.Topic, bool) {
 	a.mu.Lock()

@@ -183,3 +183,93 @@ func TestStanding(t *testing.T) {
 		w.finish(p)
 	})
 }
+
+// A topic that was deleted is forgotten after a while: footers do not grow by what is gone, and a start does not tell of it again.
+func TestDeletedTopicsAreForgotten(t *testing.T) {
+	kept := func(w *world) (n int) {
+		_, footers := w.shelf.read(w.t)
+		for _, p := range footers[len(footers)-1].Positions {
+			if p.Topic.Name == "carts" {
+				n++
+			}
+		}
+		return n
+	}
+	deleted := func(w *world, p *process) bundle.Topic {
+		pass(time.Minute)
+		life, ok := p.Life("carts", w.src.topics["carts"].id)
+		if !ok {
+			w.t.Fatal("nothing is known of carts")
+		}
+		w.src.do(carts, func(*simLog) { delete(w.src.topics, "carts") })
+		p.Assign(w.src.assigned())
+		pass(time.Minute)
+		p.Event(time.Now(), bundle.TopicDeleted{Topic: life})
+		pass(time.Minute)
+		if kept(w) != 1 {
+			w.t.Errorf("%d positions are kept right after it was told", kept(w))
+		}
+		return life
+	}
+	orders := stream.Partition{Topic: "orders"}
+	bubble(t, "and made anew after a start", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		w.add(5, 10)
+		old := deleted(w, p)
+		pass(forgetAfter)
+		w.src.append(orders, 1, 0, 10)
+		pass(time.Minute)
+		if kept(w) != 0 {
+			t.Errorf("%d positions are kept", kept(w))
+		}
+		p.kill(t)
+		p = boot(t, w.cfg, w.src, w.shelf)
+		pass(time.Minute)
+		if lives, ok := p.Lives(); !ok || len(lives) != 1 {
+			t.Errorf("lives after a start: %v", lives)
+		}
+		w.src.create("carts", 1)
+		w.add(7, 10)
+		p.Assign(w.src.assigned())
+		pass(time.Minute)
+		if now, ok := p.Life("carts", stream.TopicID{}); !ok || now.ID == old.ID {
+			t.Errorf("made anew: %v, before %v", now, old)
+		}
+		if kept(w) != 1 {
+			t.Errorf("made anew: %d positions", kept(w))
+		}
+		pass(2 * forgetAfter)
+		w.finish(p)
+	})
+	bubble(t, "and made anew while it runs: the next incarnation", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		w.add(5, 10)
+		deleted(w, p)
+		pass(forgetAfter)
+		w.src.append(orders, 1, 0, 10)
+		pass(time.Minute)
+		w.src.create("carts", 1)
+		w.add(7, 10)
+		p.Assign(w.src.assigned())
+		pass(2 * forgetAfter)
+		if now, _ := p.Life("carts", stream.TopicID{}); now.Incarnation != 1 || kept(w) != 1 {
+			t.Errorf("made anew: %v, %d positions", now, kept(w))
+		}
+		w.finish(p)
+	})
+	bubble(t, "but not if it was only hidden", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		w.add(5, 10)
+		topic := w.src.topics["carts"]
+		deleted(w, p)
+		w.src.do(stream.Partition{Topic: "orders"}, func(*simLog) { w.src.topics["carts"] = topic })
+		p.Assign(w.src.assigned())
+		pass(2 * forgetAfter)
+		w.add(5, 10)
+		pass(time.Minute)
+		if kept(w) != 1 {
+			t.Errorf("%d positions are kept", kept(w))
+		}
+		w.finish(p)
+	})
+}

@@ -85,6 +85,7 @@ func (a *Archiver) Event(at time.Time, body bundle.Body) bool {
 		return false
 	}
 	a.push(&item{event: &bundle.Event{At: at, Body: body}, charge: size})
+	a.noted(body)
 	return true
 }
 

@@ -465,3 +465,26 @@ func TestMemoryOfAnEntry(t *testing.T) {
 	}
 	runtime.KeepAlive(v)
 }
+
+// An archiver that was started again does not know how often a topic was there before: ids tell two lives apart that have one number.
+func TestLivesOfOneNumber(t *testing.T) {
+	a := &teller{writer: "a"}
+	again := bundle.Topic{Name: "orders", ID: stream.TopicID{9}}
+	all := []*stored{
+		a.tell(1, []bundle.Entry{entry(orders, 0, 0, 5)}, nil, event(1, bundle.TopicCreated{Topic: orders, Partitions: 1, Found: true})),
+		a.tell(9, nil, nil, event(8, bundle.TopicDeleted{Topic: orders})),
+		a.tell(20, []bundle.Entry{entry(again, 0, 0, 3)}, nil, event(19, bundle.TopicCreated{Topic: again, Partitions: 1, Found: true})),
+	}
+	for minute, want := range map[int]string{5: "0 to 5", 12: "", 25: "0 to 3"} {
+		s, got := stateOf(after(minute), nil, all...), ""
+		for _, l := range s.Lives {
+			got += fmt.Sprintf("%d to %d", l.Parts[0].First(), l.Parts[0].Next())
+		}
+		if got != want {
+			t.Errorf("minute %d: %q, not %q: %+v", minute, got, want, s.Lives)
+		}
+	}
+	if s := stateOf(time.Time{}, nil, all...); len(s.Past) != 1 || len(s.Lives) != 1 || s.Past[0].Topic.ID != orders.ID || minutes(s.Lives[0].Since) != 19 {
+		t.Errorf("%+v", s)
+	}
+}
