@@ -79,7 +79,7 @@ func TestPruneAndPoints(t *testing.T) {
 		t.Error(r.out)
 	}
 	must(t, 1, "there is no point other; there are before-deploy", "prune", s.file, "--older-than", "12h", "--keep", "other")
-	must(t, 0, "old, but stays: 1 bundle: it a kept point needs it", "prune", s.file, "--older-than", "12h", "--keep", "before-deploy", "--dry-run")
+	must(t, 0, "old, but stays: 1 bundle: it is needed by a kept point", "prune", s.file, "--older-than", "12h", "--keep", "before-deploy", "--dry-run")
 	var out pruned
 	if err := json.Unmarshal([]byte(must(t, 0, "", "prune", s.file, "--older-than", "12h", "--drop-points", "--yes", "--json").out), &out); err != nil {
 		t.Fatal(err)

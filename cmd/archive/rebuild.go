@@ -83,7 +83,7 @@ func rebuild(cmd *cobra.Command, file string, s selection, all, yes bool) error 
 	if r.Retained > 0 {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s are retained by a lock and stay as they are\n", count(r.Retained, "index object"))
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s written for %s\n", count(r.Written, "index object"), count(r.Bundles, "bundle"))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s written for %s; an hour gets one when it is over, and keeps one that is right\n", count(r.Written, "index object"), count(r.Bundles, "bundle"))
 	return err
 }
 

@@ -118,7 +118,7 @@ func TestMarkAndPrune(t *testing.T) {
 
 	count := len(bundlesAt(t, url))
 	archiveSays(t, 1, "would lose records", "prune", file, "--older-than", "0s", "--yes")
-	archiveSays(t, 0, "it a kept point needs it", "prune", file, "--older-than", "0s", "--keep", "while-open", "--keep", "before-deploy", "--yes")
+	archiveSays(t, 0, "it is needed by a kept point", "prune", file, "--older-than", "0s", "--keep", "while-open", "--keep", "before-deploy", "--yes")
 	archiveSays(t, 0, "before-deploy", "ls", file)
 	archiveSays(t, 0, "removed ", "prune", file, "--older-than", "0s", "--drop-points", "--yes")
 	if n := len(bundlesAt(t, url)); n >= count {

@@ -51,7 +51,7 @@ const (
 	Newer      Why = "has events of a newer version of Tandem"
 	Newest     Why = "is among the newest of its writer"
 	Contiguous Why = "younger bundles go on from it"
-	Kept       Why = "a kept point needs it"
+	Kept       Why = "is needed by a kept point"
 	Ends       Why = "transactions end there"
 	Branches   Why = "the source was truncated, and older bundles stay"
 )
