@@ -15,7 +15,6 @@ import (
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/store"
 	"tandem/internal/archive/verify"
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/archive/verify/sample"
 	"tandem/internal/batch"
 	"tandem/internal/stream"
@@ -147,7 +146,7 @@ func read(t *testing.T, st *sample.Store, k bundle.Keeper) all {
 		}
 		a.states = append(a.states, s)
 	}
-	opener, reader := catalog.NewOpener(st, k, 64), records.NewReader()
+	opener, reader := catalog.NewOpener(st, k, 64), batch.NewShaper()
 	for _, l := range a.states[len(a.states)-1].Lives {
 		for _, p := range l.Parts {
 			for _, e := range p.Entries { // what is open at a place is needed where a restore ends there
@@ -168,7 +167,7 @@ func read(t *testing.T, st *sample.Store, k bundle.Keeper) all {
 					b = rest
 					at := fmt.Sprintf("%s/%d %d", l.Topic, p.Number, v.BaseOffset())
 					a.records[at] = fmt.Sprint("batch ", v.LastOffset(), v.LeaderEpoch(), v.ProducerID(), v.Control(), v.Transactional(), v.BaseTimestamp(), v.MaxTimestamp())
-					err = reader.Each(v, func(r records.Record) error {
+					err = reader.Records(v, func(r batch.Record) error {
 						a.records[fmt.Sprintf("%s/%d record %d", l.Topic, p.Number, r.Offset)] = fmt.Sprint(r.Timestamp, r.Attributes, string(r.Body))
 						return nil
 					})

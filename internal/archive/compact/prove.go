@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/batch"
 )
 
 // prover compares batches record by record.
 type prover struct {
-	old, new *records.Reader
-	had      []records.Record
+	old, new *batch.Shaper
+	had      []batch.Record
 }
 
-func newProver() *prover { return &prover{old: records.NewReader(), new: records.NewReader()} }
+func newProver() *prover { return &prover{old: batch.NewShaper(), new: batch.NewShaper()} }
 
 var errDiffers = errors.New("what was written differs from what was read: nothing was removed")
 
@@ -56,7 +55,7 @@ func (p *prover) batch(a, b batch.View) error {
 		return fmt.Errorf("its header: %w", errDiffers)
 	}
 	p.had = p.had[:0]
-	err := p.old.Each(a, func(r records.Record) error {
+	err := p.old.Records(a, func(r batch.Record) error {
 		p.had = append(p.had, r)
 		return nil
 	})
@@ -64,7 +63,7 @@ func (p *prover) batch(a, b batch.View) error {
 		return err
 	}
 	i := 0
-	err = p.new.Each(b, func(r records.Record) error {
+	err = p.new.Records(b, func(r batch.Record) error {
 		if i >= len(p.had) {
 			return errDiffers
 		}

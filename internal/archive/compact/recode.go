@@ -8,7 +8,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/batch"
 )
 
@@ -35,7 +34,7 @@ var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 
 // recoder compresses batches anew. It is not safe for concurrent use.
 type recoder struct {
-	records *records.Reader
+	shaper  *batch.Shaper
 	encoder *zstd.Encoder
 	old     []byte
 }
@@ -45,7 +44,7 @@ func newRecoder() (*recoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
-	return &recoder{records: records.NewReader(), encoder: e}, nil
+	return &recoder{shaper: batch.NewShaper(), encoder: e}, nil
 }
 
 // chunk appends the batches of a chunk, compressed anew where that gains something.
@@ -70,7 +69,7 @@ func (r *recoder) batch(dst []byte, v batch.View) ([]byte, error) {
 	if v.Magic() != 2 || v.Control() || v.Codec() == batch.None || v.Records() == 0 {
 		return append(dst, v.Bytes()...), nil
 	}
-	plain, err := r.records.Plain(v)
+	plain, err := r.shaper.Plain(v)
 	if err != nil {
 		return dst, err
 	}

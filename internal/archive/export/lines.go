@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"unicode/utf8"
 
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/batch"
 	"tandem/internal/stream"
 )
@@ -20,7 +19,7 @@ import (
 // Bytes that are no text are in "key64" and "value64", in base64; what is null is left out.
 type Lines struct {
 	from, to stream.Upstream
-	records  *records.Reader
+	shaper   *batch.Shaper
 	path     string
 	file     *os.File
 	out      *bufio.Writer
@@ -33,7 +32,7 @@ func NewLines(dir, topic string, partition int32, from, to stream.Upstream) (*Li
 	if err != nil {
 		return nil, err
 	}
-	l := &Lines{from: from, to: to, records: records.NewReader(), path: filepath.Join(path, "records.json")}
+	l := &Lines{from: from, to: to, shaper: batch.NewShaper(), path: filepath.Join(path, "records.json")}
 	if l.file, err = os.OpenFile(l.path+incomplete, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
 		return nil, err
 	}
@@ -72,11 +71,11 @@ func (l *Lines) Write(v batch.View) error {
 	if v.LogAppendTime() {
 		kind = "LogAppendTime"
 	}
-	return l.records.Each(v, func(r records.Record) error {
+	return l.shaper.Records(v, func(r batch.Record) error {
 		if o := stream.Upstream(r.Offset); o < l.from || o >= l.to {
 			return nil
 		}
-		key, value, headers, err := records.Split(r.Body)
+		key, value, headers, err := r.Split()
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/store"
-	"tandem/internal/archive/verify/records"
+	"tandem/internal/batch"
 	"tandem/internal/stream"
 )
 
@@ -32,11 +32,11 @@ type worker struct {
 	options Options
 	window  window
 	buf     []byte
-	records *records.Reader
+	shaper  *batch.Shaper
 }
 
 func newWorker(st catalog.Store, o Options) *worker {
-	return &worker{store: st, options: o, records: records.NewReader()}
+	return &worker{store: st, options: o, shaper: batch.NewShaper()}
 }
 
 // bufferKept bounds what a worker keeps, should one chunk have been unusually large.
@@ -133,7 +133,7 @@ func (w *worker) chunks(ctx context.Context, r *bundle.Reader, name string, out 
 		}
 		out.chunks, out.read = out.chunks+1, out.read+e.Stored
 		if w.options.Level >= Record {
-			c := check{object: name, chunk: i, entry: e, records: w.records}
+			c := check{object: name, chunk: i, entry: e, shaper: w.shaper}
 			out.facts[i] = c.all(b)
 			out.findings = append(out.findings, c.findings...)
 			out.batches, out.records = out.batches+c.batches, out.records+c.seen

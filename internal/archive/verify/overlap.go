@@ -11,7 +11,6 @@ import (
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/batch"
 	"tandem/internal/stream"
 )
@@ -67,7 +66,7 @@ const openReaders = 8
 // compare reads the chunks that have offsets in common.
 func (r *run) compare(ctx context.Context) error {
 	opener := catalog.NewOpener(r.store, r.options.Keeper, openReaders)
-	c := comparison{opener: opener, records: records.NewReader(), seed: maphash.MakeSeed()}
+	c := comparison{opener: opener, shaper: batch.NewShaper(), seed: maphash.MakeSeed()}
 	for p, all := range r.twice {
 		err := pairs(all, func(a, b piece) error {
 			r.Twice++
@@ -92,10 +91,10 @@ func (r *run) compare(ctx context.Context) error {
 }
 
 type comparison struct {
-	opener  *catalog.Opener
-	records *records.Reader
-	seed    maphash.Seed
-	a, b    []byte
+	opener *catalog.Opener
+	shaper *batch.Shaper
+	seed   maphash.Seed
+	a, b   []byte
 }
 
 // seen is a record, of which no more is kept than what tells it from another.
@@ -142,7 +141,7 @@ func (c *comparison) each(b []byte, low, high stream.Upstream, each func(int64, 
 		}
 		var h maphash.Hash
 		h.SetSeed(c.seed)
-		err = c.records.Each(v, func(r records.Record) error {
+		err = c.shaper.Records(v, func(r batch.Record) error {
 			if o := stream.Upstream(r.Offset); o >= low && o < high {
 				h.Reset()
 				var t [8]byte

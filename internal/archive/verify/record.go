@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"tandem/internal/archive/bundle"
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/batch"
 	"tandem/internal/stream"
 )
@@ -28,10 +27,10 @@ type marker struct {
 
 // check goes through the batches of one chunk.
 type check struct {
-	object  string
-	chunk   int
-	entry   *bundle.Entry
-	records *records.Reader
+	object string
+	chunk  int
+	entry  *bundle.Entry
+	shaper *batch.Shaper
 
 	findings []Finding
 	batches  int64
@@ -92,13 +91,13 @@ func (c *check) batch(v batch.View) error {
 	n := int64(v.Records())
 	var times [2]int64
 	read := int64(0)
-	err := c.records.Each(v, func(r records.Record) error {
+	err := c.shaper.Records(v, func(r batch.Record) error {
 		if read == 0 {
 			times = [2]int64{r.Timestamp, r.Timestamp}
 		}
 		times = [2]int64{min(times[0], r.Timestamp), max(times[1], r.Timestamp)}
 		read++
-		if _, _, _, err := records.Split(r.Body); err != nil {
+		if _, _, _, err := r.Split(); err != nil {
 			return fmt.Errorf("record at %d: %w", r.Offset, err)
 		}
 		return nil

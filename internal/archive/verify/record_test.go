@@ -9,7 +9,6 @@ import (
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
-	"tandem/internal/archive/verify/records"
 	"tandem/internal/archive/verify/sample"
 	"tandem/internal/batch"
 	"tandem/internal/stream"
@@ -28,7 +27,7 @@ func TestDamagedBeforeItWasArchived(t *testing.T) {
 		batch      []byte
 	}{
 		{"a byte of a value", "offsets 3 to 5: chunk 0: verify batch", spoil(func(b []byte) { b[len(b)-9] ^= 1 })},
-		{"more records than its header says", "3 to 5: chunk 0: read batch", spoil(func(b []byte) {
+		{"more records than its header says", "3 to 5: chunk 0: decode batch", spoil(func(b []byte) {
 			binary.BigEndian.PutUint32(b[57:], 2)
 			sample.Sum(b)
 		})},
@@ -72,7 +71,7 @@ func entry(t *testing.T) (bundle.Entry, []byte) {
 func TestFootersThatLie(t *testing.T) {
 	good, b := entry(t)
 	look := func(e bundle.Entry) []Finding {
-		c := check{object: "o", entry: &e, records: records.NewReader()}
+		c := check{object: "o", entry: &e, shaper: batch.NewShaper()}
 		c.all(b)
 		return c.findings
 	}
