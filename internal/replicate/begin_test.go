@@ -126,7 +126,7 @@ func TestPipePositionNewerThanAnchor(t *testing.T) {
 
 // TestPipePositionNewerThanAnchorOverHoles: with holes in the source, offsets run ahead of counts.
 func TestPipePositionNewerThanAnchorOverHoles(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range dice(10) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newSim(seed)
 			a := m.add("orders", 0, 150)

@@ -68,7 +68,7 @@ func behind(before []string, held int, l *simLog, from int64) []string {
 // TestPipeKillThenCompaction: the process was killed after it had sent some thousands of records from its last note on; then
 // the source's cleaner took many of them, and of those behind. Whatever is left of the others arrives once.
 func TestPipeKillThenCompaction(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range dice(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)
@@ -98,7 +98,7 @@ func TestPipeKillThenCompaction(t *testing.T) {
 
 // TestPipeLosesTrackOverHoles: answers get lost while a source with holes is copied: the same process asks where it stands.
 func TestPipeLosesTrackOverHoles(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range dice(10) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newSim(seed)
 			a := m.addPlain("orders", 0, 40)
@@ -290,7 +290,7 @@ func TestPipeForeignWriter(t *testing.T) {
 // TestPipeRetentionAmongHoles: the process was killed, and the source was compacted and its log start moved into what is to
 // be passed over, or beyond.
 func TestPipeRetentionAmongHoles(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range dice(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)
@@ -317,7 +317,7 @@ func TestPipeRetentionAmongHoles(t *testing.T) {
 // TestPipeBothAreCompacted: the target's cleaner has been there as well, so it does not have all that was copied. What cannot be
 // told apart from records that were never copied comes again; nothing is missing.
 func TestPipeBothAreCompacted(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range dice(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)

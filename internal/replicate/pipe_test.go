@@ -68,7 +68,7 @@ func (m *sim) compare(t *testing.T) {
 
 func TestPipeCopiesEverythingOnce(t *testing.T) {
 	for _, faults := range []int{0, 60, 15} {
-		for seed := range uint64(12) {
+		for seed := range dice(12) {
 			t.Run(fmt.Sprintf("one fault in %d, seed %d", faults, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					m := newSim(seed)
@@ -90,7 +90,7 @@ func TestPipeCopiesEverythingOnce(t *testing.T) {
 }
 
 func TestPipeGoesOnWhereAKilledOneStopped(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range dice(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)

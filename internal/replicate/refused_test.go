@@ -52,7 +52,7 @@ func TestQuarantineNamesTheRecord(t *testing.T) {
 // TestSkipSetsRefusedRecordsAside: they are kept with their places, the rest arrives once and in order, also over a kill right
 // after one was set aside.
 func TestSkipSetsRefusedRecordsAside(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range dice(10) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newSim(seed)
 			a := m.add("orders", 0, 60)

@@ -13,6 +13,14 @@ import (
 
 var seeds = flag.Uint64("seeds", 25, "how many histories TestPipeThroughEverything makes up")
 
+// dice is how many histories a test makes up, of n: a third with -short, as where the race detector makes each of them slow.
+func dice(n uint64) uint64 {
+	if testing.Short() {
+		return (n + 2) / 3
+	}
+	return n
+}
+
 // TestPipeThroughEverything: kills, partitions taken away and given back, requests that fail, get lost, or arrive long
 // after they were given up, partitions that are refused for a moment, leaders that move and go missing. In the end every
 // record is there once and in order.
@@ -22,7 +30,7 @@ func TestPipeThroughEverything(t *testing.T) { throughEverything(t, false) }
 func TestPipeThroughEverythingByContent(t *testing.T) { throughEverything(t, true) }
 
 func throughEverything(t *testing.T, mute bool) {
-	for seed := range *seeds {
+	for seed := range dice(*seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)

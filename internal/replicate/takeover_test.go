@@ -146,7 +146,7 @@ func TestLocator(t *testing.T) {
 // TestPipeTwoProcesses: a process that stood still for a while wakes up when another has taken over. Both send, and each
 // record is there once.
 func TestPipeTwoProcesses(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range dice(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newSim(seed)

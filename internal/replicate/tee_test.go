@@ -109,7 +109,7 @@ func (l *simLog) epochBefore(offset int64) int32 {
 
 func TestTheTeeGetsTheSourcesLog(t *testing.T) {
 	for _, faults := range []int{0, 40} {
-		for seed := range uint64(6) {
+		for seed := range dice(6) {
 			t.Run(fmt.Sprintf("one fault in %d, seed %d", faults, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					m := newSim(seed)

@@ -130,7 +130,7 @@ func (n *node) by(p stream.Partition, name string) []string {
 }
 
 func TestTwoWay(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range dice(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { twoWay(t, seed) })
 		})
