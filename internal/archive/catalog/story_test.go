@@ -488,3 +488,34 @@ func TestLivesOfOneNumber(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// The clock of a writer goes back by an hour: names of bundles are not in the order in which they were written any more. Nothing is
+// missing, and its own order is that of its numbers.
+func TestAClockThatGoesBack(t *testing.T) {
+	a := &teller{writer: "a"}
+	all := []*stored{
+		a.tell(70, []bundle.Entry{entry(orders, 0, 0, 5)}, nil, event(70, bundle.TopicCreated{Topic: orders, Partitions: 1, Found: true})),
+		a.tell(71, []bundle.Entry{entry(orders, 0, 5, 9)}, nil),
+		a.tell(11, []bundle.Entry{entry(orders, 0, 9, 12)}, nil, event(11, bundle.Gap{Topic: orders, Partition: 0, From: 12, To: 14})),
+		a.tell(12, []bundle.Entry{entry(orders, 0, 14, 20)}, []bundle.Position{position(orders, 0, 20)}),
+	}
+	slices.SortFunc(all, func(x, y *stored) int { return strings.Compare(x.object.Name, y.object.Name) })
+	if all[0].object.Header.Sequence != 2 {
+		t.Fatal("names are in the order of writing")
+	}
+	s := stateOf(time.Time{}, nil, all...)
+	if len(s.Missing) > 0 || len(s.Lives) != 1 {
+		t.Fatalf("%+v", s)
+	}
+	p := s.Lives[0].Parts[0]
+	if p.First() != 0 || p.Next() != 20 || len(p.Holes) != 1 || p.Holes[0] != (Hole{From: 12, To: 14, Why: Deleted}) {
+		t.Errorf("%d to %d, holes %v", p.First(), p.Next(), p.Holes)
+	}
+	if got := p.ArchivedUntil(after(60)); got > 9 {
+		// By its clock 9 to 20 were there at minute 60, and 0 to 9 were not: what is said must be a part of the log without a hole.
+		t.Errorf("archived up to %d at minute 60", got)
+	}
+	if got := p.ArchivedUntil(after(80)); got != 20 {
+		t.Errorf("archived up to %d at minute 80", got)
+	}
+}

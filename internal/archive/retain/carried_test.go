@@ -74,3 +74,40 @@ func TestWhatWasRemovedIsCarriedInFewBytes(t *testing.T) {
 		t.Errorf("missing: %v", s.Missing)
 	}
 }
+
+// The clock of a writer went back by an hour and a half: whatever the cutoff, what stays goes on without a hole to where the archive ends.
+func TestPruneAfterTheClockWentBack(t *testing.T) {
+	for cutoff := -2 * time.Hour; cutoff < 5*time.Hour; cutoff += 7 * time.Minute {
+		h := newHistory(1)
+		h.all, h.now = nil, start
+		w, topic := &writer{name: "mirror-B"}, h.topics[0]
+		topic.ends[0] = 0
+		for i := range 24 {
+			if h.now = h.now.Add(10 * time.Minute); i == 12 {
+				h.now = h.now.Add(-90 * time.Minute)
+			}
+			first := topic.ends[0]
+			topic.ends[0] += 5
+			h.store(w, &bundle.Footer{
+				Chunks: []bundle.Entry{{Topic: topic.Topic, First: first, Next: first + 5, Records: 5, Batches: 1, Stored: 10, Plain: 10,
+					MinTimestamp: start.UnixMilli(), MaxTimestamp: start.UnixMilli()}},
+				Positions: []bundle.Position{{Topic: topic.Topic, Next: first + 5}},
+			})
+		}
+		p, err := surveyOf(h.all, start.Add(cutoff)).Plan(Options{Now: h.now.Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := stateOf(h.prune(p, func(string) bool { return false }), time.Time{})
+		if len(s.Missing) > 0 || len(s.Lives) != 1 || s.Lives[0].Parts[0].Next() != 120 {
+			t.Fatalf("cutoff %s: missing %v, %+v", cutoff, s.Missing, s.Lives)
+		}
+		at := s.Lives[0].Parts[0].First()
+		for _, x := range s.Lives[0].Parts[0].Stretches {
+			if x.From != at {
+				t.Errorf("cutoff %s: %d follows on %d", cutoff, x.From, at)
+			}
+			at = x.To
+		}
+	}
+}
