@@ -123,7 +123,11 @@ func (r *restoreResume) start(ctx context.Context, a replicate.Assignment, end i
 			return replicate.Start{}, err
 		}
 	}
-	next, err := r.logs[a.Source].At(ctx, n)
+	log := r.logs[a.Source]
+	next, err := log.First(), error(nil)
+	if n > 0 { // else all of it is read, and what is left out is counted
+		next, err = log.At(ctx, n)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			err = r.lost(fmt.Errorf("go on with %s behind %d records: %w", a.Remote, n, err))
