@@ -44,7 +44,7 @@ func pages(t *testing.T) (all []page) {
 var (
 	fence   = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 	inline  = regexp.MustCompile("`([^`\n]+)`")
-	command = regexp.MustCompile(`^(?:make|(?:bin/)?(?:mirror|failover))\s+\S`)
+	command = regexp.MustCompile(`^(?:make|(?:bin/)?(?:mirror|failover|archive))\s+\S`)
 )
 
 // blocks are the contents of the blocks in a language.

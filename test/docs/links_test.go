@@ -60,7 +60,7 @@ func anchors(text string) (all []string) {
 // kafkas are settings of topics and brokers that the pages speak of. mirror does not take them.
 var kafkas = []string{
 	"max.message.bytes", "message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "cleanup.policy", "segment.bytes", "min.cleanable.dirty.ratio",
-	"producer.id.expiration.ms", "replica.lag.time.max.ms",
+	"producer.id.expiration.ms", "replica.lag.time.max.ms", "retention.ms",
 }
 
 // topics are names of topics that look like settings.
@@ -140,6 +140,32 @@ func TestExampleFiles(t *testing.T) {
 		if !slices.ContainsFunc(conf.Flows, func(f config.Flow) bool { return f.Enabled }) {
 			t.Errorf("%s enables no flow", from)
 		}
+	}
+}
+
+// TestArchiveOfTheExample: what the shipped file has of the archive is right when its lines are taken into use.
+func TestArchiveOfTheExample(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "config/mm2.properties"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commented := regexp.MustCompile(`(?m)^#((?:primary->backup\.)?archive\.\S+ = )`)
+	if n := len(commented.FindAll(text, -1)); n < 8 {
+		t.Errorf("only %d lines", n)
+	}
+	path := filepath.Join(t.TempDir(), "mm2.properties")
+	if err := os.WriteFile(path, commented.ReplaceAll(text, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := config.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range conf.Warnings {
+		t.Error(w)
+	}
+	if !slices.ContainsFunc(conf.Flows, func(f config.Flow) bool { return f.Archive.Enabled && f.Archive.LockDays == 30 }) {
+		t.Error("nothing is archived")
 	}
 }
 
