@@ -243,9 +243,9 @@ var errKilled = errors.New("killed")
 
 // Killed at any step, the archive says the same; run again, it comes to its end.
 func TestKilledAtEachStep(t *testing.T) {
-	seeds := uint64(3)
+	seeds, each := uint64(3), 1
 	if testing.Short() || raceDetector {
-		seeds = 1
+		seeds, each = 1, 4
 	}
 	for seed := range seeds {
 		o := forms()[seed%3]
@@ -253,7 +253,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		before := read(t, first, o.Keeper)
 		clean := first.Copy()
 		compacted(t, clean, options(o))
-		for kill := 0; ; kill++ {
+		for kill := 0; ; kill += each {
 			st := first.Copy()
 			own := options(o)
 			step, where := 0, ""

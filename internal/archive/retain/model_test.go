@@ -356,6 +356,10 @@ func present(all []stored, name string) bool {
 }
 
 func TestAnArchiveStaysWhatItIs(t *testing.T) {
+	seeds := 100
+	if testing.Short() || raceDetector {
+		seeds = 30
+	}
 	removed, kept, lostPoints := 0, 0, 0
 	for seed := range uint64(seeds) {
 		h := newHistory(seed)
@@ -391,7 +395,6 @@ func TestAnArchiveStaysWhatItIs(t *testing.T) {
 	}
 }
 
-const seeds = 100
 
 func check(t *testing.T, story string, h *history, p Plan, cutoff time.Time, keep []string, after []stored) {
 	t.Helper()

@@ -1,0 +1,5 @@
+//go:build !race
+
+package retain
+
+const raceDetector = false
