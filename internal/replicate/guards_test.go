@@ -147,7 +147,7 @@ func TestPipeSourceTruncatedAbove(t *testing.T) {
 // cut off had been copied, and the target becomes equal to the source, or it stays as it was and the partition is halted.
 func TestPipeTruncationsAtRandom(t *testing.T) {
 	outcomes := make(map[State]int)
-	for seed := range dice(40) {
+	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newSim(seed)
 			a := m.add("orders", 0, 120)
