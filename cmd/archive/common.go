@@ -100,8 +100,9 @@ func hint(err error) string {
 		return "the store cannot be used as it is set: check archive.url and the bucket"
 	case store.Full:
 		return "the store is full: free space or raise the quota"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // archiving is the flow of a file that archives what is meant.
