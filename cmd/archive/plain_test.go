@@ -60,7 +60,7 @@ func TestTroubleOfTheStore(t *testing.T) {
 			t.Errorf("%s: %q", kind, got)
 		}
 	}
-	if got := hint(&store.Error{Op: "open", Kind: store.Settings, Err: errors.New("archive.url: not a URL")}); got != "" {
+	if got := hint(&store.Error{Op: "open", Kind: store.Settings, Err: errors.New("not a URL")}); got != "" {
 		t.Errorf("a wrong URL says it itself: %q", got)
 	}
 }

@@ -31,7 +31,7 @@ const incoming = ".incoming-"
 
 func openFolder(u *url.URL) (backend, error) {
 	if u.Host != "" || u.Path == "" {
-		return nil, errors.New("archive.url: want file:///DIR, with three slashes")
+		return nil, errors.New("want file:///DIR, with three slashes")
 	}
 	f := &folder{root: filepath.FromSlash(u.Path)}
 	// It is not made: where a disk is not mounted an archive would begin anew on another one.

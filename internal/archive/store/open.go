@@ -80,7 +80,7 @@ func open(ctx context.Context, rawURL string, o Options) (backend, error) {
 	prefix := strings.Trim(u.Path, "/")
 	if prefix != "" {
 		if err := CheckName(prefix); err != nil {
-			return nil, fmt.Errorf("archive.url: prefix: %w", err)
+			return nil, fmt.Errorf("prefix: %w", err)
 		}
 		prefix += "/"
 	}
@@ -90,7 +90,7 @@ func open(ctx context.Context, rawURL string, o Options) (backend, error) {
 	case "gs", "azblob", "mem":
 		return openBucket(ctx, u, prefix)
 	default:
-		return nil, fmt.Errorf("archive.url: unknown scheme %q: s3, file, gs or azblob", u.Scheme)
+		return nil, fmt.Errorf("unknown scheme %q: s3, file, gs or azblob", u.Scheme)
 	}
 }
 
@@ -104,24 +104,24 @@ var parameters = map[string][]string{
 func parse(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, errors.New("archive.url: not a URL") // without err: it repeats what was given
+		return nil, errors.New("not a URL") // without err: it repeats what was given
 	}
 	if u.User != nil {
-		return nil, errors.New("archive.url: no user or password here: credentials come from the SDK's own chain (environment, files, roles)")
+		return nil, errors.New("no user or password here: credentials come from the SDK's own chain (environment, files, roles)")
 	}
 	if u.Fragment != "" || u.Opaque != "" {
-		return nil, errors.New("archive.url: want SCHEME://BUCKET/PREFIX")
+		return nil, errors.New("want SCHEME://BUCKET/PREFIX")
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("archive.url: parameters do not parse")
+		return nil, errors.New("parameters do not parse")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if !slices.Contains(parameters[u.Scheme], name) {
-			return nil, fmt.Errorf("archive.url: unknown parameter %q of %s://", name, u.Scheme)
+			return nil, fmt.Errorf("unknown parameter %q of %s://", name, u.Scheme)
 		}
 		if len(query[name]) != 1 {
-			return nil, fmt.Errorf("archive.url: parameter %q is given %d times", name, len(query[name]))
+			return nil, fmt.Errorf("parameter %q is given %d times", name, len(query[name]))
 		}
 	}
 	return u, nil
@@ -129,7 +129,7 @@ func parse(rawURL string) (*url.URL, error) {
 
 func openBucket(ctx context.Context, u *url.URL, prefix string) (backend, error) {
 	if u.Host == "" && u.Scheme != "mem" {
-		return nil, fmt.Errorf("archive.url: %s:// needs a bucket", u.Scheme)
+		return nil, fmt.Errorf("%s:// needs a bucket", u.Scheme)
 	}
 	plain := url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: u.RawQuery}
 	b, err := blob.OpenBucket(ctx, plain.String())

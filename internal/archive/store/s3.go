@@ -73,7 +73,7 @@ type s3Bucket struct {
 
 func openS3(ctx context.Context, u *url.URL, prefix string, o S3Options) (backend, error) {
 	if u.Host == "" {
-		return nil, errors.New("archive.url: s3:// needs a bucket")
+		return nil, errors.New("s3:// needs a bucket")
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func openS3(ctx context.Context, u *url.URL, prefix string, o S3Options) (backen
 	if text := query.Get("use_path_style"); text != "" {
 		var err error
 		if pathStyle, err = strconv.ParseBool(text); err != nil {
-			return nil, errors.New("archive.url: use_path_style: want true or false")
+			return nil, errors.New("use_path_style: want true or false")
 		}
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, loadOptions(query)...)
@@ -96,7 +96,7 @@ func openS3(ctx context.Context, u *url.URL, prefix string, o S3Options) (backen
 	}
 	if cfg.Region == "" {
 		if endpoint == "" {
-			return nil, errors.New("archive.url: no region: add ?region=..., or set AWS_REGION")
+			return nil, errors.New("no region: add ?region=..., or set AWS_REGION")
 		}
 		cfg.Region = "us-east-1" // what stores that know no regions expect in a signature
 	}
@@ -119,7 +119,7 @@ func checkEndpoint(endpoint string) error {
 	}
 	e, err := url.Parse(endpoint)
 	if err != nil || e.User != nil || e.Host == "" || (e.Scheme != "http" && e.Scheme != "https") {
-		return errors.New("archive.url: endpoint: want http://HOST:PORT or https://HOST, without user and password")
+		return errors.New("endpoint: want http://HOST:PORT or https://HOST, without user and password")
 	}
 	return nil
 }
