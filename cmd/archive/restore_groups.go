@@ -61,8 +61,11 @@ func (r *restoring) restoreGroups(ctx context.Context) (*groupsDone, error) {
 	now := restore.Committed{Kept: make(map[string]string)}
 	for i, group := range todo {
 		r.show.show("groups: %d of %d", i, len(todo))
-		if states[group.Name].Live() {
-			g.waiting[group.Name] = fmt.Sprintf("it has members (%s)", stateName(states[group.Name]))
+		if state := states[group.Name]; state.Live() {
+			g.waiting[group.Name] = "whether it has members cannot be found out"
+			if state.State != "" {
+				g.waiting[group.Name] = fmt.Sprintf("it has members (%s)", state.State)
+			}
 			continue
 		}
 		offsets, own := r.toCommit(group, had[group.Name])
@@ -88,13 +91,6 @@ func (r *restoring) restoreGroups(ctx context.Context) (*groupsDone, error) {
 	g.restored += len(now.Groups)
 	maps.Copy(g.kept, now.Kept)
 	return g, ctx.Err()
-}
-
-func stateName(g stream.Group) string {
-	if g.State == "" {
-		return "its state is not known"
-	}
-	return g.State
 }
 
 // toCommit are the positions that a group gets. Among records that were there before it may have some of its own, which stay: own says

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -148,8 +149,8 @@ func (r *restoring) writable(ctx context.Context) error {
 		return reason("cluster "+r.flags.to, err)
 	}
 	for _, name := range names {
-		if fit[name].Denied {
-			return refused{fmt.Errorf("there is no right to write to topic %s of %s; grant it, then run it again: it goes on", name, r.flags.to)}
+		if denied := fit[name].Denied; len(denied) > 0 {
+			return refused{fmt.Errorf("there is no right to %s on topic %s of %s; grant it, then run it again: it goes on", strings.Join(denied, " and "), name, r.flags.to)}
 		}
 	}
 	return nil

@@ -250,7 +250,7 @@ func (r *restoring) showEnd(f *restore.Finished, c *copied, g *groupsDone) error
 	}
 	switch {
 	case len(g.waiting) > 0:
-		return refused{fmt.Errorf("the records are restored; %s left alone (see above): run the same command again when nobody is in it", were(len(g.waiting), "group"))}
+		return refused{fmt.Errorf("the records are restored; %s left alone (see above): run the same command again when that has changed", were(len(g.waiting), "group"))}
 	case len(g.kept) > 0:
 		return refused{errors.New("the records are restored; some groups keep positions of their own, see above")}
 	}

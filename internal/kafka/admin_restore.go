@@ -61,11 +61,11 @@ func (a *Admin) ValidateTopics(ctx context.Context, topics []stream.NewTopic) (m
 	return answers, nil
 }
 
-// Fitness is what a topic needs to be written to.
+// Fitness is what a topic needs to be written to, and to be asked where a producer stands in it.
 type Fitness struct {
-	Replicas int  // of the partition that has the fewest
-	InSync   int  // of the partition that has the fewest in sync
-	Denied   bool // we have no right to write to it; false where the cluster does not tell
+	Replicas int      // of the partition that has the fewest
+	InSync   int      // of the partition that has the fewest in sync
+	Denied   []string // operations that we have no right to, of Write and Read; none where the cluster does not tell
 }
 
 // Fitness tells of topics whether they can be written to. One that is not there is left out.
@@ -97,7 +97,14 @@ func (a *Admin) Fitness(ctx context.Context, topics []string) (map[string]Fitnes
 		for _, p := range t.Partitions {
 			f.Replicas, f.InSync = min(f.Replicas, len(p.Replicas)), min(f.InSync, len(p.ISR))
 		}
-		f.Denied = t.AuthorizedOperations > 0 && t.AuthorizedOperations&(1<<kmsg.ACLOperationWrite) == 0
+		for _, o := range []struct {
+			operation kmsg.ACLOperation
+			name      string
+		}{{kmsg.ACLOperationWrite, "Write"}, {kmsg.ACLOperationRead, "Read"}} {
+			if t.AuthorizedOperations > 0 && t.AuthorizedOperations&(1<<o.operation) == 0 {
+				f.Denied = append(f.Denied, o.name)
+			}
+		}
 		answers[*t.Topic] = f
 	}
 	return answers, nil

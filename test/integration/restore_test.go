@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tandem/internal/stream"
-	"tandem/internal/testkit/proc"
 )
 
 // backedUp archives topics of A until all of them is there, and gives the file and the store.
@@ -84,58 +82,6 @@ func awkward(n int) (records []*kgo.Record) {
 		records = append(records, r)
 	}
 	return records
-}
-
-// Killed at moments that nobody chose, from before its plan to after its last record, and run again: the target has what one clean run
-// writes. When one restore has ended, the next one begins, into another topic.
-func TestRestoreKilled(t *testing.T) {
-	a, b := clusters(t)
-	const topic = "killed-back"
-	a.create(topic, 3, 1, nil)
-	random := rand.New(rand.NewPCG(*seed, 7))
-	for p := range int32(2) {
-		a.write(topic, toPartition(p, noise(random, 40_000, 400)), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
-	}
-	writeGaps(a, topic, 2)
-	a.commit("killed-back", map[stream.Partition]int64{{Topic: topic, Number: 1}: 30_000, {Topic: topic, Number: 2}: 33})
-	file, _ := backedUp(t, a, b, topic)
-	t.Logf("%d kills, -seed %d", *kills, *seed)
-	source := a.read(topic)
-	finished := 0
-	restore := func() []string {
-		return []string{"restore", file, "--to", "B", "--yes", "--topics", topic, "--rename-prefix", fmt.Sprintf("back%d-", finished)}
-	}
-	proved := func() {
-		t.Helper()
-		runArchive(t, restore()...).must(t)
-		into := fmt.Sprintf("back%d-%s", finished, topic)
-		wantSame(t, source, b.read(into))
-		want := map[stream.Partition]int64{{Topic: into, Number: 1}: 30_000, {Topic: into, Number: 2}: 30}
-		got := b.committed("killed-back")
-		for p, offset := range want {
-			if got[p] != offset {
-				t.Errorf("the group stands at %d of %s, want %d", got[p], p, offset)
-			}
-		}
-		finished++
-	}
-	for range *kills {
-		args := append(restore(), "--throttle", fmt.Sprint(2_000_000+random.Int64N(20_000_000)))
-		p, err := proc.Start(filepath.Join(t.TempDir(), "restore.log"), archiveBinary, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-p.Done():
-			proved()
-			continue
-		case <-time.After(time.Duration(random.Int64N(int64(1500 * time.Millisecond)))):
-		}
-		p.Kill()
-		t.Log(p.LogTail(1))
-	}
-	proved()
-	t.Logf("%d restores", finished)
 }
 
 // noise are records that no codec makes small.

@@ -23,7 +23,7 @@ type TargetTopic struct {
 	Partitions int32
 	Configs    map[string]string // in effect
 	InSync     int               // replicas of the partition that has the fewest in sync; 0: unknown
-	Denied     bool              // we have no right to write to it
+	Denied     []string          // operations that we have no right to: the records are written, and what is written is asked for
 }
 
 // NewTopic is the cluster's answer to a topic that it was asked to create, without doing it.
@@ -138,8 +138,8 @@ func (p *Plan) Check(target Target, allow Allowed) []Problem {
 			continue
 		case exists && there.Partitions < t.needs():
 			refuse(t.To, "add partitions to it", "topic %s has %d partitions; the archive has %d", t.To, there.Partitions, t.needs())
-		case exists && there.Denied:
-			refuse(t.To, "grant it", "there is no right to write to topic %s", t.To)
+		case exists && len(there.Denied) > 0:
+			refuse(t.To, "grant it", "there is no right to %s on topic %s", strings.Join(there.Denied, " and "), t.To)
 		case !exists && fresh.Err != nil:
 			refuse(t.To, "", "topic %s cannot be created: %v", t.To, fresh.Err)
 			continue

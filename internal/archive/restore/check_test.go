@@ -51,6 +51,18 @@ func TestCheck(t *testing.T) {
 	}{
 		{name: "a new topic", target: fresh("retention.ms", "-1")},
 		{name: "it tells no configs", target: Target{Now: noon, New: map[string]NewTopic{"orders": {}}}},
+		{name: "small batches, and the source took usual ones", change: func(t *Topic) { t.Configs = nil }, target: fresh("max.message.bytes", "1000"), words: "1048588"},
+		{name: "a record that is too large", change: func(t *Topic) { t.Parts[0].Largest = 1001 }, target: fresh("max.message.bytes", "1000"),
+			words: "there are some of 1001", refused: true},
+		{name: "a record that just fits", change: func(t *Topic) { t.Parts[0].Largest = 2000000 }, target: fresh("max.message.bytes", "2000000")},
+		{name: "too few replicas in sync", change: nil, target: inSync(there(2, "min.insync.replicas", "2"), 1), allow: Allowed{Append: true},
+			words: "has 1 replicas in sync", refused: true},
+		{name: "enough of them", target: inSync(there(2, "min.insync.replicas", "2"), 2), allow: Allowed{Append: true}},
+		{name: "nobody knows how many", target: there(2, "min.insync.replicas", "2"), allow: Allowed{Append: true}},
+		{name: "the cluster makes too few", target: Target{Now: noon, New: map[string]NewTopic{"orders": {Factor: 1, Configs: pairs([]string{"min.insync.replicas", "2"})}}},
+			words: "set --replication-factor to 2", refused: true},
+		{name: "no right to write", target: denied(there(2)), allow: Allowed{Append: true}, words: "no right to Write", refused: true},
+		{name: "it is there, with more partitions", target: there(4), allow: Allowed{Append: true}, words: "has 4 partitions, orders had 2"},
 		{name: "no right to create it", target: Target{Now: noon, New: map[string]NewTopic{"orders": {Err: errors.New("denied")}}}, words: "cannot be created: denied", refused: true},
 		{name: "old records", target: fresh("retention.ms", "172800000"), words: "delete records at once", refused: true},
 		{name: "old enough to stay", target: fresh("retention.ms", "345600000")},
@@ -83,6 +95,20 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+func inSync(target Target, replicas int) Target {
+	topic := target.Topics["orders"]
+	topic.InSync = replicas
+	target.Topics["orders"] = topic
+	return target
+}
+
+func denied(target Target) Target {
+	topic := target.Topics["orders"]
+	topic.Denied = []string{"Write"}
+	target.Topics["orders"] = topic
+	return target
 }
 
 func pairs(list []string) map[string]string {
@@ -221,7 +247,19 @@ func TestLedger(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := first.SetWritten(t.Context(), &Written{Records: 9, Groups: []Positions{{Name: "g", Offsets: []Position{{Base{"orders", 1, 8}, "m"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"g", "h"} {
+		if err := first.AddCommitted(t.Context(), Committed{Groups: []string{name}, Kept: map[string]string{"i": "why"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l := open("x", true) // not finished: it goes on
+	if g := l.Written.Groups; len(g) != 1 || g[0].Offsets[0] != (Position{Base{"orders", 1, 8}, "m"}) || len(l.Committed) != 2 || l.Committed[1].Groups[0] != "h" ||
+		l.Committed[0].Kept["i"] != "why" || l.Stuck != "" {
+		t.Errorf("%+v", l)
+	}
 	if l.ID != first.ID || l.Plan.Asked != "x" || l.Begun.Bases[0].Offset != 7 || !slices.Equal(l.Lost, first.Lost) || l.Finished != nil {
 		t.Errorf("%+v", l)
 	}
@@ -231,7 +269,22 @@ func TestLedger(t *testing.T) {
 	if l := open("x", false); l.Finished == nil || l.Finished.Records != 9 {
 		t.Errorf("%+v", l)
 	}
-	if l := open("x", true); l.Plan != nil || !strings.HasSuffix(l.ID, "-002") {
+	l = open("x", true)
+	if l.Plan != nil || !strings.HasSuffix(l.ID, "-002") {
+		t.Errorf("%+v", l)
+	}
+	if err := l.SetPlan(t.Context(), &Plan{Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"its topic is gone", "and still is"} { // the first reason counts
+		if err := open("x", false).SetStuck(t.Context(), why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l := open("x", false); l.Plan == nil || l.Stuck != "its topic is gone" {
+		t.Errorf("%+v", l)
+	}
+	if l := open("x", true); l.Plan != nil || !strings.HasSuffix(l.ID, "-003") {
 		t.Errorf("%+v", l)
 	}
 }
