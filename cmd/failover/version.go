@@ -1,24 +1,12 @@
 package main
 
 import (
-	"fmt"
-	"runtime"
-
 	"github.com/spf13/cobra"
+
+	"tandem/internal/cli"
 )
 
 // version is set by the Makefile from the git tag.
-var version = "development"
+var version = ""
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  failover version",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "failover %s (%s)\n", version, runtime.Version())
-			return err
-		},
-	}
-}
+func versionCommand() *cobra.Command { return cli.Version("failover", version) }

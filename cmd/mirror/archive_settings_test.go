@@ -82,7 +82,9 @@ func TestEveryArchiveSettingCounts(t *testing.T) {
 		return out
 	}
 
-	url := func(prefix string) string { return "archive.url = s3://bucket/" + prefix + "?region=r&endpoint=" + server.URL + "\n" }
+	url := func(prefix string) string {
+		return "archive.url = s3://bucket/" + prefix + "?region=r&endpoint=" + server.URL + "\n"
+	}
 	on := "archive.enabled = true\n" + url("p")
 	day := func(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
 	rows := []struct{ key, before, lines, place, want string }{

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
+	"tandem/internal/cli"
 	"tandem/internal/config"
 	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
@@ -40,7 +41,7 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	for i, f := range conf.Flows {
 		names[i] = f.Flow.String()
 	}
-	log.Info("mirror starts", zap.String("version", currentVersion().Version), zap.String("file", path), zap.Strings("flows", names))
+	log.Info("mirror starts", zap.String("version", cli.Current(version).Version), zap.String("file", path), zap.Strings("flows", names))
 	err = runFlows(ctx, conf, reporter(log), nil)
 	if err == nil {
 		log.Info("mirror stopped")

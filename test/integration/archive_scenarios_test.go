@@ -30,7 +30,7 @@ func TestArchiveWithoutLeaders(t *testing.T) {
 	write("leaderless-moves", 3) // under other leaders
 	m.until("what has leaders", reachesEnds(t, url, a, "leaderless-moves"))
 	if long() {
-		time.Sleep(2 * time.Minute) // the scenario's time
+		<-time.After(2 * time.Minute) // as long as the scenario says
 	}
 	if err := a.Restart(1); err != nil {
 		t.Fatal(err)

@@ -395,7 +395,6 @@ func TestAnArchiveStaysWhatItIs(t *testing.T) {
 	}
 }
 
-
 func check(t *testing.T, story string, h *history, p Plan, cutoff time.Time, keep []string, after []stored) {
 	t.Helper()
 	moments := []time.Time{{}, cutoff, cutoff.Add(h.now.Sub(cutoff) / 2), h.now}

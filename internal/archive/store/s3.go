@@ -220,7 +220,7 @@ func (b *s3Bucket) open(ctx context.Context, name string, offset, length int64) 
 		err = fmt.Errorf("%w: the whole object where a range was asked for", errForeign)
 	}
 	if err != nil {
-		r.Close()
+		_ = r.Close() // it is not read
 		return nil, 0, err
 	}
 	return r, r.Size(), nil

@@ -220,7 +220,7 @@ func (a slowAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 const slices = 20 // of a second's bytes
 
 func take(bytes int, rate int64) {
-	time.Sleep(time.Duration(bytes) * time.Second / time.Duration(rate))
+	<-time.After(time.Duration(bytes) * time.Second / time.Duration(rate)) // what it is there for: a slow link
 }
 
 func answer(w http.ResponseWriter, r *http.Request, f Fault) {

@@ -1,0 +1,2 @@
+// Package cli is what the commands of this repository have in common on a command line.
+package cli
