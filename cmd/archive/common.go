@@ -19,6 +19,7 @@ import (
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/keys"
 	"tandem/internal/archive/store"
+	"tandem/internal/cli"
 	"tandem/internal/config"
 )
 
@@ -138,36 +139,10 @@ func (o *opened) close() {
 }
 
 // options are how the catalog is read; p shows how far it is.
-func (o *opened) options(p *progress, what string) catalog.Options {
+func (o *opened) options(p *cli.Progress, what string) catalog.Options {
 	return catalog.Options{
 		Source: o.flow.Source, Keeper: o.keeper,
-		Progress: func(done, all int) { p.show("%s: %d of %d bundles", what, done, all) },
-	}
-}
-
-// progress is a line on a terminal that is written over; anywhere else it is nothing.
-type progress struct {
-	w     io.Writer
-	shown bool
-}
-
-func newProgress(w io.Writer) *progress {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &progress{w: w}
-	}
-	return &progress{}
-}
-
-func (p *progress) show(format string, args ...any) {
-	if p.w != nil {
-		p.shown = true
-		fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
-	}
-}
-
-func (p *progress) clear() {
-	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		Progress: func(done, all int) { p.Show("%s: %d of %d bundles", what, done, all) },
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tandem/internal/archive/compact"
+	"tandem/internal/cli"
 )
 
 func compactCommand() *cobra.Command {
@@ -97,14 +98,14 @@ func (c *compacting) run(cmd *cobra.Command, file string) error {
 		return err
 	}
 	defer o.close()
-	p := newProgress(cmd.ErrOrStderr())
-	p.show("compact: looking at the archive")
+	p := cli.NewProgress(cmd.ErrOrStderr())
+	p.Show("compact: looking at the archive")
 	options.Flow, options.Keeper = o.flow.Flow, o.keeper
 	options.Progress = func(done, all int64) {
-		p.show("compact: %s of %s rewritten and compared", byteCount(done), byteCount(all))
+		p.Show("compact: %s of %s rewritten and compared", byteCount(done), byteCount(all))
 	}
 	plan, err := compact.New(cmd.Context(), o.store, options)
-	p.clear()
+	p.Clear()
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (c *compacting) run(cmd *cobra.Command, file string) error {
 		return err
 	}
 	report, err := runCompact(cmd.Context(), o, options, plan)
-	p.clear()
+	p.Clear()
 	if c.json {
 		if failed := printJSON(out, compacted{plan, &report}); err == nil {
 			err = failed

@@ -16,6 +16,7 @@ import (
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/export"
 	"tandem/internal/batch"
+	"tandem/internal/cli"
 	"tandem/internal/stream"
 )
 
@@ -79,9 +80,9 @@ func (e *exporting) run(cmd *cobra.Command, file, what string) error {
 		return err
 	}
 	defer o.close()
-	p := newProgress(cmd.ErrOrStderr())
+	p := cli.NewProgress(cmd.ErrOrStderr())
 	state, err := catalog.Load(cmd.Context(), o.store, o.options(p, "export"), at, func(name string) bool { return name == topic })
-	p.clear()
+	p.Clear()
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (e *exporting) run(cmd *cobra.Command, file, what string) error {
 		to = min(to, part.ArchivedUntil(at))
 	}
 	result, err := e.write(cmd.Context(), o, p, topic, part, to)
-	p.clear()
+	p.Clear()
 	if err != nil {
 		if errors.Is(err, export.ErrThere) {
 			return refused{err}
@@ -149,7 +150,7 @@ type sink interface {
 	Close(err error) ([]string, error)
 }
 
-func (e *exporting) write(ctx context.Context, o *opened, p *progress, topic string, part catalog.Part, to stream.Upstream) (export.Result, error) {
+func (e *exporting) write(ctx context.Context, o *opened, p *cli.Progress, topic string, part catalog.Part, to stream.Upstream) (export.Result, error) {
 	from := stream.Upstream(e.from)
 	if err := os.MkdirAll(e.out, 0o777); err != nil {
 		return export.Result{}, fmt.Errorf("--out: %w", err)
@@ -170,7 +171,7 @@ func (e *exporting) write(ctx context.Context, o *opened, p *progress, topic str
 		bytes += int64(len(v.Bytes()))
 		if now := time.Now(); now.Sub(shown) > 100*time.Millisecond {
 			shown = now
-			p.show("export: offset %d of %d, %s, %s/s", v.BaseOffset(), min(to, part.Next()), byteCount(bytes),
+			p.Show("export: offset %d of %d, %s, %s/s", v.BaseOffset(), min(to, part.Next()), byteCount(bytes),
 				byteCount(int64(float64(bytes)/max(now.Sub(begun).Seconds(), 0.001))))
 		}
 		return out.Write(v)

@@ -15,6 +15,7 @@ import (
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
+	"tandem/internal/cli"
 )
 
 func keysCheckCommand() *cobra.Command {
@@ -91,8 +92,8 @@ func keysCheck(ctx context.Context, stdout, stderr io.Writer, file string, s sel
 		return asRefused(err)
 	}
 	defer a.close()
-	p := newProgress(stderr)
-	defer p.clear()
+	p := cli.NewProgress(stderr)
+	defer p.Clear()
 	c, err := survey(ctx, a, p)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func keysCheck(ctx context.Context, stdout, stderr io.Writer, file string, s sel
 			}
 		}
 	}
-	p.clear()
+	p.Clear()
 	if s.json {
 		err = printJSON(stdout, c)
 	} else {
@@ -117,7 +118,7 @@ func keysCheck(ctx context.Context, stdout, stderr io.Writer, file string, s sel
 }
 
 // survey finds out which keys the bundles name.
-func survey(ctx context.Context, a *opened, p *progress) (*checked, error) {
+func survey(ctx context.Context, a *opened, p *cli.Progress) (*checked, error) {
 	objects, _, err := catalog.List(ctx, a.store, a.flow.Source)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
+	"tandem/internal/cli"
 	"tandem/internal/stream"
 )
 
@@ -63,9 +64,9 @@ func ls(ctx context.Context, stdout, stderr io.Writer, file string, o lsOptions)
 		return err
 	}
 	defer a.close()
-	p := newProgress(stderr)
+	p := cli.NewProgress(stderr)
 	state, err := catalog.Load(ctx, a.store, a.options(p, "ls"), at, nil)
-	p.clear()
+	p.Clear()
 	if err != nil {
 		return err
 	}

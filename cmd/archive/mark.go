@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tandem/internal/cli"
 )
 
 type markOptions struct {
@@ -78,8 +80,8 @@ func mark(ctx context.Context, stdout, stderr io.Writer, file, name string, o ma
 		return err
 	}
 	defer a.close()
-	p := newProgress(stderr)
-	defer p.clear()
+	p := cli.NewProgress(stderr)
+	defer p.Clear()
 	m, err := newMarker(a, p)
 	if err != nil {
 		return err
@@ -97,12 +99,12 @@ func mark(ctx context.Context, stdout, stderr io.Writer, file, name string, o ma
 	if err != nil {
 		return err
 	}
-	p.clear()
+	p.Clear()
 	if !o.json {
 		out.print(stdout)
 	}
 	err = m.follow(ctx, out, o.timeout)
-	p.clear()
+	p.Clear()
 	if o.json {
 		if err := printJSON(stdout, out); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
+	"tandem/internal/cli"
 	"tandem/internal/kafka"
 	"tandem/internal/stream"
 )
@@ -26,7 +27,7 @@ type marker struct {
 	*opened
 	admin    *kafka.Admin
 	wire     *kafka.Wire
-	progress *progress
+	progress *cli.Progress
 
 	objects []catalog.Object // that were there
 	state   *catalog.State
@@ -51,7 +52,7 @@ func partitionOf(t bundle.Topic, n int32) archived {
 	return archived{name: t.Name, incarnation: t.Incarnation, partition: n}
 }
 
-func newMarker(a *opened, p *progress) (*marker, error) {
+func newMarker(a *opened, p *cli.Progress) (*marker, error) {
 	control, err := kafka.Parse(a.flow.SourceAdmin)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", a.flow.Source, err)
@@ -227,7 +228,7 @@ func (m *marker) moment(ctx context.Context, topics []stream.Topic, patience tim
 			out.Open = open
 			return m.positions(topics, ends), groups, at, nil
 		}
-		m.progress.show("mark: transactions are open in %d partitions, %d do not answer", len(open), len(failed))
+		m.progress.Show("mark: transactions are open in %d partitions, %d do not answer", len(open), len(failed))
 		if err := linger(ctx, askAgain); err != nil {
 			return nil, nil, at, err
 		}
@@ -348,7 +349,7 @@ func (m *marker) follow(ctx context.Context, out *marked, patience time.Duration
 		if out.Restorable = len(out.Behind) == 0; out.Restorable || !time.Now().Before(deadline) {
 			return nil
 		}
-		m.progress.show("mark: the archive has to come as far in %s", count(len(out.Behind), "partition"))
+		m.progress.Show("mark: the archive has to come as far in %s", count(len(out.Behind), "partition"))
 		if err := linger(ctx, lookAgain); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/restore"
 	"tandem/internal/archive/retain"
+	"tandem/internal/cli"
 )
 
 type pruneOptions struct {
@@ -93,8 +94,8 @@ func prune(cmd *cobra.Command, file string, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(cmd.ErrOrStderr())
-	defer p.clear()
+	p := cli.NewProgress(cmd.ErrOrStderr())
+	defer p.Clear()
 	r := &remover{opened: a, now: time.Now(), progress: p}
 	plan, err := r.plan(ctx, r.now.Add(-age), o.keep)
 	if err != nil {
@@ -104,7 +105,7 @@ func prune(cmd *cobra.Command, file string, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	p.clear()
+	p.Clear()
 	out := prunedOf(a.flow.Source, r.now.Add(-age), plan, unfinished)
 	if !o.json {
 		out.print(cmd.OutOrStdout())
@@ -142,7 +143,7 @@ func (out *pruned) act(cmd *cobra.Command, r *remover, plan retain.Plan, o prune
 		return err
 	}
 	done, err := r.remove(cmd.Context(), plan)
-	r.progress.clear()
+	r.progress.Clear()
 	out.Done = &done
 	if !o.json {
 		done.print(cmd.OutOrStdout())
@@ -178,7 +179,7 @@ func pruneAge(text string, setting time.Duration) (time.Duration, error) {
 type remover struct {
 	*opened
 	now      time.Time
-	progress *progress
+	progress *cli.Progress
 	newest   bundle.Header // of the archive: the new bundles say what it says of the source
 	objects  []catalog.Object
 }

@@ -53,7 +53,7 @@ func (r *remover) remove(ctx context.Context, plan retain.Plan) (removal, error)
 	var failed error
 	gone := make(map[string]bool, len(going))
 	for i, o := range going {
-		r.progress.show("prune: %d of %d bundles", i, len(going))
+		r.progress.Show("prune: %d of %d bundles", i, len(going))
 		err := r.store.Delete(ctx, o.Name)
 		if ctx.Err() != nil {
 			return done, err

@@ -12,6 +12,7 @@ import (
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/store"
 	"tandem/internal/archive/store/faulty"
+	"tandem/internal/cli"
 	"tandem/internal/config"
 )
 
@@ -146,7 +147,7 @@ func runPrune(t *testing.T, s *shelf, age time.Duration, fault faulty.Fault) err
 	if fault.Kind != store.Other {
 		a.store = faulty.Wrap(s.store, fault)
 	}
-	r := &remover{opened: a, now: time.Now(), progress: &progress{}}
+	r := &remover{opened: a, now: time.Now(), progress: &cli.Progress{}}
 	plan, err := r.plan(t.Context(), r.now.Add(-age), nil)
 	if err != nil {
 		return err
@@ -174,7 +175,7 @@ func TestWhatALockHolds(t *testing.T) {
 	until := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 	a := s.opened(t)
 	a.store = faulty.Wrap(s.store, faulty.Fault{Op: faulty.Delete, Name: s.names[1], Times: -1, Kind: store.Retained, Until: until})
-	r := &remover{opened: a, now: time.Now(), progress: &progress{}}
+	r := &remover{opened: a, now: time.Now(), progress: &cli.Progress{}}
 	plan, err := r.plan(t.Context(), r.now.Add(-49*time.Hour), nil)
 	if err != nil {
 		t.Fatal(err)

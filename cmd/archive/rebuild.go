@@ -10,6 +10,7 @@ import (
 	"tandem/internal/archive/bundle"
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/store"
+	"tandem/internal/cli"
 )
 
 func rebuildCommand() *cobra.Command {
@@ -51,8 +52,8 @@ func rebuild(cmd *cobra.Command, file string, s selection, all, yes bool) error 
 		return err
 	}
 	defer a.close()
-	p := newProgress(cmd.ErrOrStderr())
-	defer p.clear()
+	p := cli.NewProgress(cmd.ErrOrStderr())
+	defer p.Clear()
 	objects, _, err := catalog.List(ctx, a.store, a.flow.Source)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func rebuild(cmd *cobra.Command, file string, s selection, all, yes bool) error 
 	if r.Written, err = catalog.WriteIndex(ctx, a.store, a.options(p, "rebuild"), objects); err != nil {
 		return err
 	}
-	p.clear()
+	p.Clear()
 	if s.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
@@ -104,9 +105,9 @@ func indexObjects(ctx context.Context, a *opened, below string) ([]string, error
 	return names, nil
 }
 
-func deleteIndex(ctx context.Context, a *opened, names []string, p *progress) (deleted, retained int, err error) {
+func deleteIndex(ctx context.Context, a *opened, names []string, p *cli.Progress) (deleted, retained int, err error) {
 	for i, name := range names {
-		p.show("delete: %d of %d index objects", i, len(names))
+		p.Show("delete: %d of %d index objects", i, len(names))
 		switch err := a.store.Delete(ctx, name); {
 		case err == nil:
 			deleted++

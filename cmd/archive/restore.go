@@ -13,6 +13,7 @@ import (
 
 	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/restore"
+	"tandem/internal/cli"
 	"tandem/internal/kafka"
 	"tandem/internal/policy"
 )
@@ -214,7 +215,7 @@ type restoring struct {
 	plan   *restore.Plan
 	state  *catalog.State
 	chunks *catalog.Opener
-	show   *progress
+	show   *cli.Progress
 	source string // cluster id of what was archived, where the archive tells
 	begun  time.Time
 
@@ -242,9 +243,9 @@ func runRestore(cmd *cobra.Command, file string, f restoreFlags) error {
 		return err
 	}
 	defer target.close()
-	r := &restoring{flags: f, asks: asks, cmd: cmd, open: o, target: target, show: newProgress(cmd.ErrOrStderr()), begun: time.Now(),
+	r := &restoring{flags: f, asks: asks, cmd: cmd, open: o, target: target, show: cli.NewProgress(cmd.ErrOrStderr()), begun: time.Now(),
 		chunks: catalog.NewOpener(o.store, o.keeper, openBundles)}
-	defer r.show.clear()
+	defer r.show.Clear()
 	err = r.run(ctx)
 	if err != nil && ctx.Err() != nil {
 		return refused{errors.New("stopped; run it again: it goes on")}
@@ -303,7 +304,7 @@ func (r *restoring) prepare(ctx context.Context) error {
 		moment = noted.Moment
 	}
 	r.state, err = catalog.Load(ctx, r.open.store, r.open.options(r.show, "reading the archive"), moment, r.asks.Topics)
-	r.show.clear()
+	r.show.Clear()
 	if err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}
@@ -364,7 +365,7 @@ func (r *restoring) moment(ctx context.Context) (time.Time, error) {
 		return r.asks.Until, nil
 	}
 	s, err := catalog.Load(ctx, r.open.store, r.open.options(r.show, "looking for the point"), time.Time{}, func(string) bool { return false })
-	r.show.clear()
+	r.show.Clear()
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read archive: %w", err)
 	}
@@ -376,7 +377,7 @@ func (r *restoring) moment(ctx context.Context) (time.Time, error) {
 }
 
 func (r *restoring) say(format string, args ...any) {
-	r.show.clear()
+	r.show.Clear()
 	fmt.Fprintf(r.cmd.ErrOrStderr(), format+"\n", args...)
 }
 

@@ -60,7 +60,7 @@ func (r *restoring) restoreGroups(ctx context.Context) (*groupsDone, error) {
 	}
 	now := restore.Committed{Kept: make(map[string]string)}
 	for i, group := range todo {
-		r.show.show("groups: %d of %d", i, len(todo))
+		r.show.Show("groups: %d of %d", i, len(todo))
 		if state := states[group.Name]; state.Live() {
 			g.waiting[group.Name] = "whether it has members cannot be found out"
 			if state.State != "" {
@@ -82,7 +82,7 @@ func (r *restoring) restoreGroups(ctx context.Context) (*groupsDone, error) {
 		}
 		now.Groups = append(now.Groups, group.Name)
 	}
-	r.show.clear()
+	r.show.Clear()
 	if len(now.Groups)+len(now.Kept) > 0 { // what was committed is noted although we are asked to stop
 		if err := r.ledger.AddCommitted(context.WithoutCancel(ctx), now); err != nil {
 			return nil, err
@@ -124,12 +124,12 @@ func (r *restoring) positions(ctx context.Context, logs map[stream.Partition]*re
 			mu.Lock()
 			defer mu.Unlock()
 			done++
-			r.show.show("groups: places of %d of %d", done, len(w.Groups))
+			r.show.Show("groups: places of %d of %d", done, len(w.Groups))
 			return err
 		})
 	}
 	err := group.Wait()
-	r.show.clear()
+	r.show.Clear()
 	w.Clamped = slices.Concat(clamped...)
 	return err
 }

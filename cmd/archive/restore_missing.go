@@ -125,7 +125,7 @@ func (r *restoring) nextByRuns(ctx context.Context, sources map[stream.Partition
 		}
 		return nil
 	})
-	r.show.clear()
+	r.show.Clear()
 	if err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}

@@ -320,7 +320,7 @@ func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore
 		return r.follow(running, pipe, source, logs, len(list), broken)
 	})
 	err := group.Wait()
-	r.show.clear()
+	r.show.Clear()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

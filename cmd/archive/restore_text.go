@@ -337,8 +337,8 @@ func (m *meter) show(standings []replicate.Standing) {
 		}
 	}
 	line := fmt.Sprintf("restored %.0f %%, %s/s, %s left%s", 100*float64(m.all-left)/float64(max(m.all, 1)), byteCount(int64(m.rate)), m.timeLeft(left), waiting)
-	m.r.show.show("%s", line)
-	if m.r.show.w == nil && now.Sub(m.said) >= sayEvery {
+	m.r.show.Show("%s", line)
+	if !m.r.show.Visible() && now.Sub(m.said) >= sayEvery {
 		m.said = now
 		m.r.say("%s", line)
 	}

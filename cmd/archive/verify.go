@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tandem/internal/archive/verify"
+	"tandem/internal/cli"
 )
 
 func verifyCommand() *cobra.Command {
@@ -82,19 +83,19 @@ func (v *verifying) run(cmd *cobra.Command, file string) error {
 		return err
 	}
 	defer o.close()
-	p := newProgress(cmd.ErrOrStderr())
+	p := cli.NewProgress(cmd.ErrOrStderr())
 	options.Source, options.Keeper = o.flow.Source, o.keeper
 	options.Progress = v.progress(p)
 	out := cmd.OutOrStdout()
 	if !v.json {
 		options.Found = func(f verify.Finding) {
-			p.clear()
+			p.Clear()
 			fmt.Fprintln(out, f)
 		}
 	}
 	begun := time.Now()
 	report, err := verify.Run(cmd.Context(), o.store, options)
-	p.clear()
+	p.Clear()
 	if v.json {
 		if failed := printJSON(out, report); err == nil {
 			err = failed
@@ -112,13 +113,13 @@ func (v *verifying) run(cmd *cobra.Command, file string) error {
 }
 
 // progress shows what was read and how fast.
-func (v *verifying) progress(p *progress) func(verify.Progress) {
+func (v *verifying) progress(p *cli.Progress) func(verify.Progress) {
 	begun, shown := time.Now(), time.Time{}
 	return func(at verify.Progress) {
 		if now := time.Now(); now.Sub(shown) > 100*time.Millisecond {
 			shown = now
 			rate := float64(at.Bytes) / max(now.Sub(begun).Seconds(), 0.001)
-			p.show("verify: %d of %d bundles, %s of %s, %s/s", at.Objects, at.All, byteCount(at.Bytes), byteCount(at.AllBytes), byteCount(int64(rate)))
+			p.Show("verify: %d of %d bundles, %s of %s, %s/s", at.Objects, at.All, byteCount(at.Bytes), byteCount(at.AllBytes), byteCount(int64(rate)))
 		}
 	}
 }

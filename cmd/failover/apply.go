@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tandem/internal/cli"
 	"tandem/internal/failover"
 	"tandem/internal/kafka"
 )
@@ -76,12 +77,12 @@ type desk struct {
 	pair  *pair
 	mover *failover.Mover
 	done  *failover.Record // of this plan; nil if it was never applied
-	line  *progress
+	line  *cli.Progress
 }
 
 // take reads a plan and opens what it needs.
 func take(ctx context.Context, stderr io.Writer, file string, o applyOptions) (*desk, error) {
-	d := &desk{line: newProgress(stderr)}
+	d := &desk{line: cli.NewProgress(stderr)}
 	var err error
 	if o.id != "" {
 		d.plan, err = recall(ctx, file, o.id)
@@ -143,7 +144,7 @@ func (d *desk) prepare(ctx context.Context) error {
 	d.mover = &failover.Mover{
 		Target: p.toAdmin, Logs: p.toAdmin, Notes: &notes{admin: keeper, flow: flow},
 		Failovers: noted.records.All(), Now: time.Now, By: operator(), Explain: kafka.Explain,
-		Progress: func(done, all int) { d.line.show("%d of %d groups", done, all) },
+		Progress: func(done, all int) { d.line.Show("%d of %d groups", done, all) },
 	}
 	source, cancel := context.WithTimeout(ctx, p.sourceWait)
 	defer cancel()
@@ -199,7 +200,7 @@ func apply(ctx context.Context, stdout, stderr io.Writer, file string, w way, o 
 		return report(stdout, o, r, fmt.Sprintf("plan %s can be applied: %d groups; nothing was changed (--dry-run)", d.plan.ID, r.Groups))
 	}
 	out, err := d.mover.Apply(ctx, d.plan, d.done)
-	d.line.clear()
+	d.line.Clear()
 	return d.finish(stdout, o, r, "applied", out, err)
 }
 

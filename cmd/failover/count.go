@@ -156,7 +156,7 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n, opposite *noted,
 		Committed: flow.IsolationLevel == "read_committed",
 		Progress: func(bytes int64) {
 			read += bytes
-			s.line.show("counting what the map of %s lacks: %d partitions, %d MB read", flow.Flow, len(wanted), read>>20)
+			s.line.Show("counting what the map of %s lacks: %d partitions, %d MB read", flow.Flow, len(wanted), read>>20)
 		}}
 	if flow.TwoWay {
 		recounter.Ours = n.origins
@@ -170,7 +170,7 @@ func (s *scene) fill(ctx context.Context, flow *config.Flow, n, opposite *noted,
 	for round := true; round && ctx.Err() == nil; {
 		round = counter.Round(ctx, choose) > 0
 	}
-	s.line.clear()
+	s.line.Clear()
 	if left := open(); left > 0 && failed != nil && ctx.Err() == nil { // the positions say that they are not exact, and this is why
 		s.Notes = append(s.Notes, fmt.Sprintf("%s: %d gaps of the map of offsets could not be counted, such as: %s", flow.Flow, left, kafka.Explain(failed)))
 	}

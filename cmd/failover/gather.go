@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/batch"
+	"tandem/internal/cli"
 	"tandem/internal/failover"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
@@ -31,7 +32,7 @@ type choice struct {
 	alignAt      time.Time
 	countWait    time.Duration // how long gaps of the maps are counted; 0 is not at all
 	lossCounted  bool          // also those that only tell how much would be lost
-	line         *progress
+	line         *cli.Progress
 }
 
 // scene is a look at both clusters. It is gathered anew for each plan.

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"tandem/internal/cli"
 	"tandem/internal/failover"
 	"tandem/internal/policy"
 )
@@ -166,8 +166,8 @@ func plan(ctx context.Context, stdout, stderr io.Writer, file string, w way, o p
 
 // patient plans again while only the mirror has to catch up.
 func patient(ctx context.Context, stderr io.Writer, p *pair, c choice, wait time.Duration) (failover.Plan, error) {
-	line := newProgress(stderr)
-	defer line.clear()
+	line := cli.NewProgress(stderr)
+	defer line.Clear()
 	c.line = line
 	for deadline := time.Now().Add(wait); ; {
 		s, err := gather(ctx, p, c)
@@ -179,7 +179,7 @@ func patient(ctx context.Context, stderr io.Writer, p *pair, c choice, wait time
 		if err != nil || !made.Passing() || time.Now().After(deadline) {
 			return made, err
 		}
-		line.show("waiting for the mirror: %d partitions or positions are not there yet", len(made.Blockers))
+		line.Show("waiting for the mirror: %d partitions or positions are not there yet", len(made.Blockers))
 		select {
 		case <-ctx.Done():
 			return failover.Plan{}, ctx.Err()
@@ -248,30 +248,4 @@ func next(w io.Writer, p failover.Plan, direction way, out string) error {
 		_, err = fmt.Fprintf(w, "next: %s %s\n", command, out)
 	}
 	return err
-}
-
-// progress is a line that is written over, on a terminal; elsewhere it is silent.
-type progress struct {
-	w     io.Writer
-	shown bool
-}
-
-func newProgress(w io.Writer) *progress {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &progress{w: w}
-	}
-	return &progress{}
-}
-
-func (p *progress) show(format string, args ...any) {
-	if p.w != nil {
-		p.shown = true
-		fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
-	}
-}
-
-func (p *progress) clear() {
-	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }

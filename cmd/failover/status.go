@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tandem/internal/cli"
 	"tandem/internal/config"
 	"tandem/internal/failover"
 )
@@ -52,7 +53,7 @@ func status(ctx context.Context, w, stderr io.Writer, file string, asJSON bool, 
 		if !f.Enabled {
 			continue
 		}
-		s, err := look(ctx, conf, f, sourceWait, choice{kind: failover.Over, countWait: countWait, line: newProgress(stderr)})
+		s, err := look(ctx, conf, f, sourceWait, choice{kind: failover.Over, countWait: countWait, line: cli.NewProgress(stderr)})
 		if err != nil { // the other flows are shown all the same
 			failed = errors.Join(failed, fmt.Errorf("flow %s: %w", f.Flow, err))
 			continue

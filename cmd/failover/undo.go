@@ -68,7 +68,7 @@ func undo(ctx context.Context, stdout, stderr io.Writer, file string, o applyOpt
 		return refused{errors.New("nothing was undone")}
 	}
 	out, err := d.mover.Undo(ctx, d.plan, *d.done)
-	d.line.clear()
+	d.line.Clear()
 	return d.finish(stdout, o, r, "undone", out, err)
 }
 
