@@ -43,6 +43,9 @@
 // A transaction that was open where the source was truncated is as good as aborted if its abort was cut off; of one whose commit was
 // cut off nothing is known.
 //
+// Lives of a name are in the order of the clock. Where a writer's clock went back behind the moment at which a topic was made anew, the older
+// life may be taken for the later one. Two lives may have one number (an archiver forgets deleted topics); their ids tell them apart.
+//
 // Index objects are believed: Walk reads the bundles themselves with Options.Direct. A bundle that is missing at the end of its writer's
 // chain, and that no position tells of, does not show.
 package catalog

@@ -34,4 +34,7 @@
 // # Not guaranteed
 //
 // Records that the source still has, as those of a compacted topic, go with old bundles all the same. Plan.Lasting names such topics.
+//
+// Age is told by the clock of the writers. Where one went back, what is contiguous stays so; a topic that was made anew within the time that
+// the clock went back may have its lives in the wrong order, and after a removal the last of them may be taken for an earlier one.
 package retain
