@@ -141,8 +141,10 @@ func (l *Log) fateAtEnd(ctx context.Context, producer int64, at stream.Upstream)
 // markerBehind finds the marker that ends the transaction of a record. Chunks are read on for as long as the transaction is open at
 // their ends.
 func (l *Log) markerBehind(ctx context.Context, i int, producer int64, at stream.Upstream, raw []byte) (mark, bool, error) {
+	behind := false // a hole, in which the marker may have been
 	for j := i; j < len(l.spans); j++ {
 		s := &l.spans[j]
+		behind = behind || j > i && l.spans[j-1].To != s.From
 		if s.Entry.Markers > 0 && !s.lost {
 			marks, err := l.marksOf(ctx, j, raw)
 			if err != nil {
@@ -151,7 +153,8 @@ func (l *Log) markerBehind(ctx context.Context, i int, producer int64, at stream
 			first := sort.Search(len(marks), func(n int) bool { return marks[n].at > at })
 			for _, m := range marks[first:] {
 				if m.producer == producer {
-					return m, true, nil
+					// Entries tell of all that was aborted, and from where on: this is the end of a later one.
+					return m, !m.abort || !behind, nil
 				}
 			}
 		}

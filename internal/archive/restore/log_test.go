@@ -2,6 +2,7 @@ package restore
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -41,6 +42,97 @@ func TestLogIsWhatIsWanted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Bundles are gone, or chunks cannot be read: what is there comes back, and counts are of what is there. What became of a transaction
+// that reaches into such a hole nobody knows; all others are as they were.
+func TestLogsWithHoles(t *testing.T) {
+	for seed := range uint64(*seeds) {
+		r := rand.New(rand.NewPCG(seed, 12))
+		h := random(r, 0, 10+r.IntN(60))
+		store := &chunkStore{raw: make(map[string][][]byte)}
+		part := store.archive(t, r, h, false, 0, nil)
+		var gone, lost []catalog.Stretch
+		left := part
+		left.Stretches = nil
+		for _, s := range part.Stretches {
+			switch r.IntN(8) {
+			case 0:
+				gone = append(gone, s)
+				continue
+			case 1:
+				lost = append(lost, s)
+			}
+			left.Stretches = append(left.Stretches, s)
+		}
+		if len(left.Stretches) == 0 {
+			continue
+		}
+		for range 4 {
+			cut := someCut(r, left, false)
+			l := NewLog(left, cut, store)
+			for _, s := range lost {
+				l.Lose(s.Object.Name, s.Chunk)
+			}
+			missing := slices.Concat(gone, lost)
+			got := readLog(t, l, store, l.First())
+			known := func(list []rec) []rec {
+				return slices.DeleteFunc(slices.Clone(list), func(x rec) bool { return h.reachesInto(missing, cut, x.offset) })
+			}
+			want := slices.DeleteFunc(h.wanted(cut, false), func(x rec) bool { return within(missing, x.offset) })
+			if slices.ContainsFunc(got, func(x rec) bool { return within(missing, x.offset) }) || !slices.Equal(known(got), known(want)) {
+				t.Fatalf("seed %d, cut %+v: %d records, want %d\n%v\n%v", seed, cut, len(known(got)), len(known(want)), known(got), known(want))
+			}
+			if l.First() < l.End() {
+				check(t, seed, r, l, store, got)
+			}
+			if t.Failed() {
+				t.Fatalf("seed %d, cut %+v", seed, cut)
+			}
+		}
+	}
+}
+
+// A transaction of which the marker is gone counts as committed, whatever became of the next one of its producer.
+func TestLostCommitBeforeAnAbort(t *testing.T) {
+	store := &chunkStore{raw: make(map[string][][]byte)}
+	data := func(first int64, x *txn) *made {
+		return &made{first: first, last: first, producer: 1, inTxn: true, old: -1, txn: x, records: []rec{{first, 1000, fmt.Sprint(first)}}}
+	}
+	marker := func(at int64, kind int) *made {
+		return &made{first: at, last: at, producer: 1, inTxn: true, old: -1, marker: kind, append: 1000}
+	}
+	first, second := &txn{first: 0, marker: 2}, &txn{first: 3, marker: 4, abort: true}
+	h := &history{end: 5, batches: []*made{data(0, first), data(1, first), marker(2, 1), data(3, second), marker(4, 2)}}
+	var part catalog.Part
+	for len(part.Stretches) != 4 || part.Stretches[3].From != 3 { // the last chunk has all of the second one
+		part = store.archive(t, rand.New(rand.NewPCG(uint64(len(store.raw)), 13)), h, false, 0, nil)
+	}
+	part.Stretches = slices.Delete(part.Stretches, 2, 3)
+	for _, until := range []int64{Never, 2000} {
+		l := NewLog(part, Cut{End: 5, Since: Always, Until: until}, store)
+		if got := readLog(t, l, store, 0); len(got) != 2 || got[1].value != "1" {
+			t.Errorf("until %d: %v", until, got)
+		}
+	}
+}
+
+func within(list []catalog.Stretch, offset int64) bool {
+	return slices.ContainsFunc(list, func(s catalog.Stretch) bool { return int64(s.From) <= offset && offset < int64(s.To) })
+}
+
+// reachesInto says that a record is of a transaction that has offsets among the missing ones, as far as the cut goes.
+func (h *history) reachesInto(missing []catalog.Stretch, cut Cut, offset int64) bool {
+	i := slices.IndexFunc(h.batches, func(m *made) bool { return m.first <= offset && offset <= m.last })
+	x := h.batches[i].txn
+	if x == nil {
+		return false
+	}
+	end := x.marker
+	if end < 0 || end >= int64(cut.End) {
+		end = int64(cut.End) - 1
+	}
+	return slices.ContainsFunc(missing, func(s catalog.Stretch) bool { return int64(s.From) <= end && x.first < int64(s.To) })
 }
 
 // overlap reads the log in two archives with other chunks, one up to a place and the other from there on.

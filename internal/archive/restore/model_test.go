@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type made struct {
 	logAppend   bool
 	codec       kgo.CompressionCodecType
 	txn         *txn
+	old         int // message format 0 or 1, which knows no transactions; -1: batches
 }
 
 // txn is what becomes of a transaction.
@@ -52,6 +54,9 @@ var (
 
 func (m *made) bytes(t testing.TB) []byte {
 	t.Helper()
+	if m.old >= 0 {
+		return m.messages()
+	}
 	attributes, base, most := int16(m.codec), int64(-1), int64(-1)
 	var payload []byte
 	add := func(r kmsg.Record) {
@@ -90,17 +95,101 @@ func (m *made) bytes(t testing.TB) []byte {
 	return raw
 }
 
+// messages is a message set of the old formats: one message, or a compressed one around them.
+func (m *made) messages() []byte {
+	var set []byte
+	for _, r := range m.records {
+		offset := r.offset
+		if m.old == 1 && m.codec != kgo.CodecNone {
+			offset -= m.first // relative
+		}
+		set = append(set, message(byte(m.old), 0, offset, r.time, []byte(r.value))...)
+	}
+	if m.codec == kgo.CodecNone {
+		return set
+	}
+	packed, _ := compressor.Compress(new(bytes.Buffer), set)
+	attributes, most := byte(m.codec), int64(-1)
+	for _, r := range m.records {
+		most = max(most, r.time)
+	}
+	if m.logAppend {
+		attributes, most = attributes|8, m.append
+	}
+	return message(byte(m.old), attributes, m.last, most, packed)
+}
+
+func message(magic, attributes byte, offset, at int64, value []byte) []byte {
+	body := []byte{magic, attributes}
+	if magic == 1 {
+		body = binary.BigEndian.AppendUint64(body, uint64(at))
+	}
+	body = binary.BigEndian.AppendUint32(body, math.MaxUint32) // null key
+	body = append(binary.BigEndian.AppendUint32(body, uint32(len(value))), value...)
+	b := binary.BigEndian.AppendUint64(nil, uint64(offset))
+	b = binary.BigEndian.AppendUint32(b, uint32(4+len(body)))
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(body))
+	return append(b, body...)
+}
+
+// cutMessages gives the messages of a set. Those of a compressed one are looked into.
+func cutMessages(t testing.TB, set []byte) (list []rec) {
+	t.Helper()
+	for len(set) > 0 {
+		offset, size := int64(binary.BigEndian.Uint64(set)), 12+int(binary.BigEndian.Uint32(set[8:]))
+		m := set[:size]
+		set = set[size:]
+		if crc32.ChecksumIEEE(m[16:]) != binary.BigEndian.Uint32(m[12:]) {
+			t.Fatalf("CRC of the message at %d", offset)
+		}
+		at, rest := int64(-1), m[18:]
+		if m[16] == 1 {
+			at, rest = int64(binary.BigEndian.Uint64(rest)), rest[8:]
+		}
+		value := rest[8:]
+		if m[17]&7 == 0 {
+			list = append(list, rec{offset, at, string(value)})
+			continue
+		}
+		plain, err := decompressor.Decompress(value, kgo.CompressionCodecType(m[17]&7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner := cutMessages(t, plain)
+		for _, r := range inner {
+			if m[16] == 1 {
+				r.offset += offset - inner[len(inner)-1].offset
+			}
+			if m[17]&8 != 0 {
+				r.time = at
+			}
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 // history is a random log of one partition.
 type history struct {
 	batches []*made
 	end     int64
 	open    map[int64]*txn
 	clock   int64
+	old     int // message format of what is written now
 }
 
 // random makes a log: producers with and without transactions, timestamps back and forth, offsets that the cleaner has taken.
 func random(r *rand.Rand, from int64, size int) *history {
-	h := &history{end: from, open: make(map[int64]*txn), clock: 1000}
+	h := &history{end: from, open: make(map[int64]*txn), clock: 1000, old: -1}
+	if r.IntN(4) == 0 { // it was begun by an old broker
+		for h.old = range 2 {
+			for range r.IntN(size + 1) {
+				h.clock += r.Int64N(20)
+				h.data(r, 0)
+			}
+		}
+		h.old = -1
+	}
 	h.grow(r, size)
 	return h
 }
@@ -112,7 +201,7 @@ func (h *history) grow(r *rand.Rand, size int) {
 		if x := h.open[p]; p > 0 && x != nil && r.IntN(3) == 0 { // it ends
 			delete(h.open, p)
 			x.marker, x.abort, x.time = h.end, r.IntN(3) == 0, h.clock+r.Int64N(9)-4
-			m := &made{first: h.end, last: h.end, producer: p, marker: 1, append: x.time, inTxn: true}
+			m := &made{first: h.end, last: h.end, producer: p, marker: 1, append: x.time, inTxn: true, old: -1}
 			if x.abort {
 				m.marker = 2
 			}
@@ -129,7 +218,7 @@ func (h *history) grow(r *rand.Rand, size int) {
 
 // branch is the log as it was, to go on otherwise.
 func (h *history) branch() *history {
-	b := &history{end: h.end, clock: h.clock, open: make(map[int64]*txn)}
+	b := &history{end: h.end, clock: h.clock, open: make(map[int64]*txn), old: -1}
 	copies := make(map[*txn]*txn)
 	for _, m := range h.batches {
 		c := *m
@@ -150,7 +239,7 @@ func (h *history) branch() *history {
 
 func (h *history) data(r *rand.Rand, p int64) {
 	open, clock := h.open, h.clock
-	m := &made{first: h.end, producer: p - 1, append: clock}
+	m := &made{first: h.end, producer: p - 1, append: clock, old: h.old}
 	if p > 0 {
 		m.producer, m.inTxn = p, true
 		if open[p] == nil {
@@ -171,10 +260,20 @@ func (h *history) data(r *rand.Rand, p int64) {
 		if r.IntN(30) == 0 {
 			at = -1
 		}
+		if m.old == 0 {
+			at = -1
+		}
 		m.records = append(m.records, rec{h.end + i, at, fmt.Sprintf("v%d-%d", h.end+i, r.Int64())})
 	}
 	m.last = h.end + n - 1
-	h.end += n
+	if m.old >= 0 { // an entry of the log is named by its last record
+		m.logAppend = m.logAppend && m.old == 1 && m.codec != kgo.CodecNone
+		if len(m.records) == 0 {
+			return
+		}
+		m.last = m.records[len(m.records)-1].offset
+	}
+	h.end = m.last + 1
 	h.batches = append(h.batches, m)
 }
 
@@ -295,6 +394,11 @@ func decode(t testing.TB, raw []byte) (list []rec, next int64) {
 	t.Helper()
 	for len(raw) > 0 {
 		size := 12 + int(binary.BigEndian.Uint32(raw[8:]))
+		if raw[16] < 2 {
+			list = append(list, cutMessages(t, raw[:size])...)
+			next, raw = int64(binary.BigEndian.Uint64(raw))+1, raw[size:]
+			continue
+		}
 		b := kmsg.RecordBatch{}
 		if err := b.ReadFrom(raw[:size]); err != nil {
 			t.Fatal(err)
