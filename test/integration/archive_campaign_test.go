@@ -215,7 +215,7 @@ func (p *archiveProxied) wantRuns(k *kept) {
 				}
 				for _, run := range r.Runs {
 					for i := range run.Count {
-						from, to := up[r.Partition][int64(run.Up)+i], down[r.Remote.Number][int64(run.Down)+i]
+						from, to := up[r.Partition][int64(run.Up)+int64(i)], down[r.Remote.Number][int64(run.Down)+int64(i)]
 						if from == nil || to == nil || string(from.Value) != string(to.Value) {
 							p.t.Fatalf("%s/%d: a run from %d at %d is wrong at its record %d", topic, r.Partition, run.Up, run.Down, i)
 						}
@@ -270,7 +270,7 @@ var deaths = []struct {
 // nothing twice.
 func TestArchiveCampaignOfSteps(t *testing.T) {
 	p := startArchiveProxied(t, "steps", "")
-	requests, rounds, bundles := 10, 1, 1
+	requests, rounds, bundles := 8, 1, 1
 	if long() {
 		requests, rounds, bundles = 24, 10, 3
 	}
@@ -350,7 +350,13 @@ func TestArchiveOfTwoMirrors(t *testing.T) {
 			p := startArchiveProxied(t, "two-"+strings.Fields(moment)[1], "")
 			two := both(p)
 			before := two[0].bundles()
-			two[0].until("the first one to go on", two[0].shows("tandem_archive_bundles_total", "A->B", before+3))
+			two[0].until("the first one to go on", func() error {
+				// Two that count alike may give one name to two bundles. The store takes the first, and whoever came second stops to archive.
+				if stopped := len(two[0].lines("the archive has stopped")); stopped > 0 && moment == "at one beginning" {
+					return nil
+				}
+				return two[0].shows("tandem_archive_bundles_total", "A->B", before+3)()
+			})
 			p.grows(1000)
 			for _, m := range two {
 				if err := m.ExitedWith(); err != nil {
@@ -368,18 +374,32 @@ func TestArchiveOfTwoMirrors(t *testing.T) {
 			p.groupArrives(last)
 			last.stop()
 			k := archived(t, p.url, "A")
-			if k.twice == 0 {
+			if k.twice == 0 && moment != "at one beginning" {
 				t.Error("nothing was archived by both")
 			}
 			p.wantAll(k)
 			t.Logf("%d records stand there twice, with the same bytes", k.twice)
 			status, words := 0, "nothing is odd"
-			if moment == "at one beginning" { // nothing is wrong with what is there, but the next time it may be
+			if k.sameNumbers() { // nothing is wrong with what is there, but a person should know
 				status, words = 1, "writer mirror-B has made two bundles"
 			}
 			archiveSays(t, status, words, "verify", propertiesFile(t, p.properties), "--level", "record")
 		})
 	}
+}
+
+// sameNumbers says whether two bundles have one generation and sequence.
+func (k *kept) sameNumbers() bool {
+	type number struct{ generation, sequence int64 }
+	seen := make(map[number]bool)
+	for _, f := range k.footers {
+		n := number{f.Header.Generation, f.Header.Sequence}
+		if seen[n] {
+			return true
+		}
+		seen[n] = true
+	}
+	return false
 }
 
 // wakesUp stops a mirror, in the middle of a commit if so wanted, and has it go on when another one archives.
@@ -427,7 +447,14 @@ func (p *archiveProxied) beginTogether() (two [2]*mirrorProcess) {
 	two[1].until("both to ask", reachesHits(hits, 4)) // each for its positions and for the index
 	p.proxy.Script(nil)
 	close(release)
-	two[1].until("the other one to archive", two[1].shows("tandem_archive_bundles_total", "A->B", 3))
+	two[1].until("some more in the archive", func() error {
+		for _, m := range two {
+			if m.bundles() >= 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%g and %g bundles", two[0].bundles(), two[1].bundles())
+	})
 	return two
 }
 
