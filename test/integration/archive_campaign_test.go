@@ -215,7 +215,7 @@ func (p *archiveProxied) wantRuns(k *kept) {
 				}
 				for _, run := range r.Runs {
 					for i := range run.Count {
-						from, to := up[r.Partition][int64(run.Up)+int64(i)], down[r.Remote.Number][int64(run.Down)+int64(i)]
+						from, to := up[r.Partition][int64(run.Up)+i], down[r.Remote.Number][int64(run.Down)+i]
 						if from == nil || to == nil || string(from.Value) != string(to.Value) {
 							p.t.Fatalf("%s/%d: a run from %d at %d is wrong at its record %d", topic, r.Partition, run.Up, run.Down, i)
 						}
