@@ -16,7 +16,10 @@
 //   - page: a span's batches as a reader sees them: verbatim where whole batches are in, made anew where some of their records are,
 //     and an empty batch where offsets are without a record, so that whoever reads is moved on.
 //   - fate: what became of a transaction, as of the cut.
-//   - ledger: the objects that say what a restore set out to do and how far it is. They are created, never changed.
+//   - ledger: the objects that say what a restore set out to do and how far it is. They are created, never changed. Once the records are
+//     there it has the positions of groups too: from then on nothing is read from the archive.
+//   - lane: a pretended broker. There are a few; one where chunks are small, since those of one object are then read together, whatever
+//     their partitions. Partitions advance side by side, object by object.
 //
 // # What is in
 //
@@ -27,9 +30,14 @@
 //
 // # Not guaranteed
 //
-// A transaction whose commit marker is lost (a hole) while the chunk does not say that it was still open counts as committed.
+// Of a transaction that reaches into a hole nobody knows what became of it, unless entries on both sides say so: where its commit marker is
+// lost, and no chunk says that it was aborted, or open at the cut, it counts as committed.
 //
 // By the archive's clock transactions that had been read as committed count as committed, wherever their markers stand.
 //
-// What was passed over or left out is counted as far as it is read: chunks that are wholly out are not read.
+// What was passed over or left out is counted as far as it is read: chunks that are wholly out are not read, and a run that goes on does
+// not count what those before it have read.
+//
+// Records that others write into a topic while it is being restored are found where they stand among ours. Behind our last one they are
+// told of, and harm nothing.
 package restore

@@ -12,7 +12,7 @@ import (
 	"tandem/internal/stream"
 )
 
-var seeds = flag.Int("seeds", 400, "random histories")
+var seeds = flag.Int("seeds", 250, "random histories")
 
 // What a log gives, and how it counts, is what a decision record by record gives.
 func TestLogIsWhatIsWanted(t *testing.T) {
@@ -47,7 +47,7 @@ func TestLogIsWhatIsWanted(t *testing.T) {
 // Bundles are gone, or chunks cannot be read: what is there comes back, and counts are of what is there. What became of a transaction
 // that reaches into such a hole nobody knows; all others are as they were.
 func TestLogsWithHoles(t *testing.T) {
-	for seed := range uint64(*seeds) {
+	for seed := range uint64(*seeds) / 2 {
 		r := rand.New(rand.NewPCG(seed, 12))
 		h := random(r, 0, 10+r.IntN(60))
 		store := &chunkStore{raw: make(map[string][][]byte)}
