@@ -16,7 +16,7 @@ const (
 	lanes       = 4                     // pretended brokers: what they read, they read at the same time
 	chunksAhead = 4                     // requests that a lane has on their way
 	smallChunk  = 128 << 10             // if chunks are smaller on the average, there is one lane, which reads those of one object together
-	smallAhead  = 16                    // requests that it has on their way
+	smallAhead  = 8                     // requests that it has on their way
 	joinMax     = 512 << 10             // bytes of a chunk that is read together with others
 	togetherMax = 4 << 20               // bytes of one request for several
 	apartMax    = 64 << 10              // bytes between two chunks that are read for nothing rather than by another request
