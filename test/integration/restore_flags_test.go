@@ -206,7 +206,7 @@ func TestRestoreWithoutABundle(t *testing.T) {
 	}
 	file := propertiesFile(t, properties)
 	r := runArchive(t, "restore", file, "--to", "B", "--yes")
-	if r.status != 1 || !strings.Contains(r.stdout, "offsets 100 to 199 are not in the archive") {
+	if r.status != 1 || !strings.Contains(r.stdout, "! "+topic+"/0: offsets 100 to 199 are not in the archive") {
 		t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}
 	runArchive(t, "restore", file, "--to", "B", "--yes", "--allow-holes").must(t)
