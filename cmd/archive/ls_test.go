@@ -87,7 +87,9 @@ func TestShow(t *testing.T) {
 
 func TestRebuild(t *testing.T) {
 	s := newShelf(t)
-	s.days(3)
+	for day := range 3 { // hours that are over, whatever the minute is
+		s.bundle(time.Now().Add(-time.Duration(2-day)*24*time.Hour-2*time.Hour), []int32{0, 1})
+	}
 	must(t, 0, "3 index objects written for 3 bundles", "rebuild", s.file)
 	must(t, 0, "0 index objects written", "rebuild", s.file)
 	before := s.objects("v1/A/index/")
