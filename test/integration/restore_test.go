@@ -29,14 +29,14 @@ func backedUp(t *testing.T, a, b side, topics ...string) (file, url string) {
 // A topic with everything in it comes back as it was, with its configs; groups stand on the same records; and once more nothing is written.
 func TestRestore(t *testing.T) {
 	a, b := clusters(t)
-	const topic = "back-orders"
+	const topic = "bring-orders"
 	a.create(topic, 4, 1, map[string]string{"retention.ms": "-1", "segment.bytes": "1048576"})
 	for p, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
 		a.write(topic, toPartition(int32(p), awkward(2000)), kgo.ProducerBatchCompression(codec))
 	}
 	writeGaps(a, topic, 3)
 	groups := map[stream.Partition]int64{{Topic: topic}: 7, {Topic: topic, Number: 1}: 2000, {Topic: topic, Number: 3}: 12}
-	a.commit("back-group", groups)
+	a.commit("bring-group", groups)
 	file, _ := backedUp(t, a, b, topic)
 
 	dry := runArchive(t, "restore", file, "--to", "B", "--dry-run").must(t)
@@ -49,7 +49,7 @@ func TestRestore(t *testing.T) {
 	eventually(t, "its configs", hasConfigs(b, topic, map[string]string{"retention.ms": "-1", "segment.bytes": "1048576"}))
 	// Transactions of ten records and a marker: offset 12 is the record behind the first of the second one.
 	want := map[stream.Partition]int64{{Topic: topic}: 7, {Topic: topic, Number: 1}: 2000, {Topic: topic, Number: 3}: 11}
-	if got := b.committed("back-group"); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := b.committed("bring-group"); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the group stands at %v, want %v", got, want)
 	}
 	again := runArchive(t, "restore", file, "--to", "B", "--yes").must(t)
