@@ -81,7 +81,6 @@ func (b builder) archive(out *Flow, connector settings) {
 		exclude = b.list(connector, "topics.exclude")
 	}
 	a.Topics = out.Topics
-	a.Topics.Heartbeats = false // they tell of nothing that is to be brought back
 	topics, err := policy.NewFilter(include, exclude)
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
