@@ -55,6 +55,7 @@ func (b builder) flow(f stream.Flow) Flow {
 	b.policies(&out, connector)
 	b.clients(&out)
 	b.archive(&out, connector)
+	out.Sharing = Sharing{Group: f.Source + "-mm2", Session: 6 * time.Second, Heartbeat: time.Second, Rebalance: time.Minute}
 	return out
 }
 

@@ -24,6 +24,12 @@ type Config struct {
 
 	StatusAddress string // status.address; empty is nowhere
 	StatusNamed   bool   // the user named it: then it must be had
+
+	LogLevel string // log.level: debug, info, warn or error
+
+	// Instance is group.instance.id, the name of this process among those that share the work; empty where it is to find one
+	// itself.
+	Instance string
 }
 
 // Cluster is one of `clusters`.
@@ -56,6 +62,8 @@ type Flow struct {
 	ReplicationFactor int16         // of new remote topics; -1 leaves it to the broker
 	RefreshTopics     time.Duration // 0 is off
 	SyncConfigs       time.Duration // 0 is off
+	SyncACLs          time.Duration // 0 is off
+	ACLMode           string        // mm2 or full
 	AdminTimeout      time.Duration
 
 	TopicRecreated string // halt or follow
@@ -69,6 +77,10 @@ type Flow struct {
 	FailoverTail string // halt or copy
 
 	Archive Archive
+
+	Throttle    Throttle
+	Sharing     Sharing
+	ExactlyOnce bool // exactly.once.source.support=enabled: records and positions in transactions
 
 	HeartbeatInterval time.Duration
 	HeartbeatsFactor  int16
@@ -112,6 +124,27 @@ type Checkpoints struct {
 type GroupSync struct {
 	Enabled  bool
 	Interval time.Duration // 0 where it is not enabled
+}
+
+// Throttle bounds how fast a flow reads its source.
+type Throttle struct {
+	BytesPerSecond int64           // throttle.bytes.per.second; 0: unbounded
+	Topics         []TopicThrottle // throttle.topics, in the order of the file; the first that matches counts, beside the flow's own
+}
+
+// TopicThrottle bounds the topics that match a pattern, all of them together.
+type TopicThrottle struct {
+	Pattern        string // as it stands in the file: in logs, and equal patterns are one bound before and after a reload
+	Topics         *policy.Filter
+	BytesPerSecond int64
+}
+
+// Sharing is how processes that run the same flow divide its partitions: members of one group of the target.
+type Sharing struct {
+	Group     string        // ALIAS.group.id, MM2's own: while one of both is in it, the other cannot join
+	Session   time.Duration // session.timeout.ms: a process that is silent for so long is taken for dead
+	Heartbeat time.Duration // heartbeat.interval.ms
+	Rebalance time.Duration // rebalance.timeout.ms: how long a process may take to let partitions go
 }
 
 // Load reads the file at path. Only flows into the named clusters are kept; without names, all are. The error holds every
