@@ -31,7 +31,10 @@ type Wire struct {
 }
 
 // NewWire prepares a data-plane client. It connects when the first request is made.
-func NewWire(c Client) (*Wire, error) {
+func NewWire(c Client) (*Wire, error) { return newWire(c, func(*kversion.Versions) {}) }
+
+// newWire lets its caller hold more requests at old versions.
+func newWire(c Client, pin func(*kversion.Versions)) (*Wire, error) {
 	opts, err := c.kgoOpts()
 	if err != nil {
 		return nil, err
@@ -39,6 +42,7 @@ func NewWire(c Client) (*Wire, error) {
 	w := &Wire{grace: c.requestTimeout * 3 / 4, senders: make(map[int32]*Sender), leads: make(map[string]leaders)}
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), produceVersion)
+	pin(versions)
 	opts = append(opts, kgo.MaxVersions(versions), kgo.WithHooks(writeHook{w}))
 	w.client, err = kgo.NewClient(opts...)
 	if err != nil {

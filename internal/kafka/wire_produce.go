@@ -36,10 +36,14 @@ type produceCall struct {
 
 // Sender returns the sender of a broker. Its goroutine lives as long as ctx.
 func (w *Wire) Sender(ctx context.Context, id int32) *Sender {
+	return w.sender(ctx, id, func(b broker) broker { return b })
+}
+
+func (w *Wire) sender(ctx context.Context, id int32, through func(broker) broker) *Sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &Sender{
-		broker:  w.client.Broker(int(id)),
+		broker:  through(w.client.Broker(int(id))),
 		grace:   w.grace,
 		calls:   make(chan produceCall, 16),
 		written: make(chan struct{}, 1),
