@@ -22,8 +22,11 @@ import (
 type Client struct {
 	bootstrap []string
 	id        string
-	tls       func() *tls.Config // nil: no TLS
-	sasl      *credentials       // nil: no SASL
+	security  *security
+
+	// As they were when the properties were read; security has what is in use.
+	tls  func() *tls.Config // nil: no TLS
+	sasl *login             // nil: no SASL
 
 	requestTimeout      time.Duration
 	setupTimeout        time.Duration
@@ -51,8 +54,12 @@ func Parse(props map[string]string) (Client, error) {
 	if err := c.parseTimes(props); err != nil {
 		return Client{}, err
 	}
-	if err := c.parseSecurity(props); err != nil {
+	if c.security, err = parseSecurity(props); err != nil {
 		return Client{}, err
+	}
+	stores, login := c.security.current()
+	if c.sasl = login; stores != nil {
+		c.tls = stores.current().conf.Clone
 	}
 	return c, nil
 }
@@ -125,19 +132,7 @@ func (c Client) Bootstrap() string { return strings.Join(c.bootstrap, ",") }
 
 // String names the cluster's addresses and how it is spoken to, without secrets.
 func (c Client) String() string {
-	protocol := "PLAINTEXT"
-	switch {
-	case c.tls != nil && c.sasl != nil:
-		protocol = "SASL_SSL"
-	case c.tls != nil:
-		protocol = "SSL"
-	case c.sasl != nil:
-		protocol = "SASL_PLAINTEXT"
-	}
-	if c.sasl != nil {
-		protocol += " " + c.sasl.mechanism + " as " + c.sasl.user
-	}
-	return c.Bootstrap() + " (" + protocol + ")"
+	return c.Bootstrap() + " (" + c.security.String() + ")"
 }
 
 // GoString keeps %#v as quiet as %v.
@@ -163,7 +158,7 @@ func (c Client) kgoOpts() ([]kgo.Opt, error) {
 		kgo.SeedBrokers(c.bootstrap...),
 		kgo.ClientID(c.id),
 		kgo.SoftwareNameAndVersion(softwareName, softwareVersion),
-		kgo.DialTimeout(c.setupTimeout),
+		kgo.Dialer(c.dial),
 		kgo.RetryTimeout(c.requestTimeout),
 		kgo.RetryBackoffFn(c.backoff),
 		// The library bounds its settings; a cluster's properties may well lie outside.
@@ -173,15 +168,8 @@ func (c Client) kgoOpts() ([]kgo.Opt, error) {
 		kgo.MetadataMinAge(250 * time.Millisecond), // a new leader must not wait for the library's default of 5 s
 		kgo.DisableClientMetrics(),                 // KIP-714 pushes are for the users' own clients, not for a replicator
 	}
-	if c.tls != nil {
-		opts = append(opts, kgo.DialTLSConfig(c.tls()))
-	}
-	if c.sasl != nil {
-		mechanism, err := c.sasl.kgo()
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.SASL(mechanism))
+	if c.security.login != nil {
+		opts = append(opts, kgo.SASL(renewable{c.security}))
 	}
 	return opts, nil
 }
@@ -207,13 +195,7 @@ func (c Client) saramaConfig() (*sarama.Config, error) {
 	conf.Net.DialTimeout = c.setupTimeout
 	conf.Net.ReadTimeout = c.requestTimeout
 	conf.Net.WriteTimeout = c.requestTimeout
-	if c.tls != nil {
-		conf.Net.TLS.Enable = true
-		conf.Net.TLS.Config = c.tls()
-	}
-	if c.sasl != nil {
-		c.sasl.sarama(conf)
-	}
+	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, loggedIn{c}
 
 	// The broker's own wait ends before ours, so that its reason arrives instead of our timeout.
 	conf.Admin.Timeout = max(c.requestTimeout*3/4, time.Millisecond)

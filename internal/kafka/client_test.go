@@ -98,13 +98,13 @@ func TestParseRefuses(t *testing.T) {
 		{"an unknown protocol", with(plain, "security.protocol", "TLS"), "security.protocol", "SASL_SSL"},
 		{"a time that is none", with(plain, "request.timeout.ms", "30s"), "request.timeout.ms", "milliseconds"},
 		{"a time below the least", with(plain, "metadata.max.age.ms", "1"), "metadata.max.age.ms", "1000"},
-		{"no mechanism", with(sasl, "sasl.mechanism", ""), "sasl.mechanism", "SCRAM-SHA-512 work"},
-		{"Kerberos", with(sasl, "sasl.mechanism", "GSSAPI"), "sasl.mechanism", "SCRAM-SHA-512 work"},
-		{"OAuth", with(sasl, "sasl.mechanism", "OAUTHBEARER"), "sasl.mechanism", "SCRAM-SHA-512 work"},
-		{"AWS IAM", with(sasl, "sasl.mechanism", "AWS_MSK_IAM"), "sasl.mechanism", "SCRAM-SHA-512 work"},
-		{"no login", with(sasl, "sasl.jaas.config", ""), "sasl.jaas.config", "user name and password"},
+		{"no mechanism, which is Kerberos", with(sasl, "sasl.mechanism", ""), "sasl.jaas.config", "GSSAPI"},
+		{"neither mechanism nor login", with(sasl, "sasl.mechanism", "", "sasl.jaas.config", ""), "sasl.jaas.config", "sasl.mechanism is not set"},
+		{"a mechanism that does not exist", with(sasl, "sasl.mechanism", "DIGEST-MD5"), "sasl.mechanism", "AWS_MSK_IAM and GSSAPI work"},
+		{"no login", with(sasl, "sasl.jaas.config", ""), "sasl.jaas.config", "who logs in by PLAIN"},
 		{"another mechanism's module", with(sasl, "sasl.mechanism", "SCRAM-SHA-256"), "sasl.jaas.config", "does not serve"},
-		{"a module of Kerberos", with(sasl, "sasl.jaas.config", `com.sun.security.auth.module.Krb5LoginModule required password="`+secret+`";`), "sasl.jaas.config", "PlainLoginModule"},
+		{"a module of Kerberos", with(sasl, "sasl.jaas.config", `com.sun.security.auth.module.Krb5LoginModule required password="`+secret+`";`), "sasl.jaas.config", "does not serve"},
+		{"a module that nobody knows", with(sasl, "sasl.jaas.config", `com.example.LoginModule required password="`+secret+`";`), "sasl.jaas.config", "PlainLoginModule"},
 		{"no password", with(sasl, "sasl.jaas.config", plainModule+` required username="alice";`), "sasl.jaas.config", "password"},
 		{"no semicolon", with(sasl, "sasl.jaas.config", plainModule+` required username="alice" password="`+secret+`"`), "sasl.jaas.config", "semicolon"},
 		{"an open quote", with(sasl, "sasl.jaas.config", plainModule+` required username="alice" password="`+secret), "sasl.jaas.config", "quote"},
@@ -113,16 +113,19 @@ func TestParseRefuses(t *testing.T) {
 		{"a value without a name", with(sasl, "sasl.jaas.config", plainModule+` required "`+secret+`";`), "sasl.jaas.config", "option name"},
 		{"a name without a value", with(sasl, "sasl.jaas.config", plainModule+` required username password="`+secret+`";`), "sasl.jaas.config", "no value"},
 		{"two modules", with(sasl, "sasl.jaas.config", strings.Repeat(sasl["sasl.jaas.config"], 2)), "sasl.jaas.config", "more than one"},
-		{"a delegation token", with(saslProps("SASL_SSL", "SCRAM-SHA-256", scramModule), "sasl.jaas.config",
-			scramModule+` required username="id" password="`+secret+`" tokenauth="true";`), "sasl.jaas.config", "tokenauth"},
+		{"a delegation token without SCRAM", with(sasl, "sasl.jaas.config",
+			plainModule+` required username="id" password="`+secret+`" tokenauth="true";`), "sasl.jaas.config", "tokenauth"},
 		{"a callback class", with(sasl, "sasl.client.callback.handler.class", "com.example.Handler"), "sasl.client.callback.handler.class", "Java"},
-		{"a JKS truststore", with(ssl, "ssl.truststore.location", "/etc/trust.jks", "ssl.truststore.password", secret), "ssl.truststore.type", "PEM works"},
-		{"a PKCS12 keystore", with(ssl, "ssl.keystore.type", "PKCS12", "ssl.keystore.location", "/etc/key.p12", "ssl.keystore.password", secret), "ssl.keystore.type", "PEM works"},
+		{"a store of another kind", with(ssl, "ssl.truststore.type", "BCFKS", "ssl.truststore.location", garbage), "ssl.truststore.type", "JKS, PKCS12 and PEM work"},
+		{"a store that is none", with(ssl, "ssl.truststore.location", garbage, "ssl.truststore.password", secret), "ssl.truststore", garbage},
+		{"a keystore without password", with(ssl, "ssl.keystore.type", "PKCS12", "ssl.keystore.location", garbage), "ssl.keystore.password", "not set"},
+		{"PEM of another type", with(ssl, "ssl.truststore.certificates", newAuthority(t, "x").pem), "ssl.truststore.type", "PEM"},
 		{"a truststore file that is not there", with(ssl, "ssl.truststore.type", "PEM", "ssl.truststore.location", "/nowhere/ca.pem"), "ssl.truststore.location", "no such file"},
 		{"a truststore without certificates", with(ssl, "ssl.truststore.type", "PEM", "ssl.truststore.location", garbage), "ssl.truststore", "no certificate"},
 		{"a truststore given twice", with(ssl, "ssl.truststore.type", "PEM", "ssl.truststore.location", garbage, "ssl.truststore.certificates", "x"), "ssl.truststore.location", "one of them"},
 		{"a keystore without key", with(ssl, "ssl.keystore.type", "PEM", "ssl.keystore.certificate.chain", newAuthority(t, "x").pem), "ssl.keystore", "no private key"},
-		{"an encrypted key", with(ssl, "ssl.keystore.type", "PEM", "ssl.keystore.key", block("ENCRYPTED PRIVATE KEY", []byte("x")), "ssl.key.password", secret), "ssl.key.password", "openssl"},
+		{"an encrypted key", with(ssl, "ssl.keystore.type", "PEM", "ssl.keystore.key", newAuthority(t, "x").pem+block("ENCRYPTED PRIVATE KEY", []byte("x")), "ssl.key.password", secret), "ssl.key.password", "does not open"},
+		{"an encrypted key without password", with(ssl, "ssl.keystore.type", "PEM", "ssl.keystore.key", newAuthority(t, "x").pem+block("ENCRYPTED PRIVATE KEY", []byte("x"))), "ssl.key.password", "not set"},
 		{"a host name check that does not exist", with(ssl, "ssl.endpoint.identification.algorithm", "ldaps"), "ssl.endpoint.identification.algorithm", "https"},
 		{"an old TLS", with(ssl, "ssl.enabled.protocols", "TLSv1.1"), "ssl.enabled.protocols", "TLSv1.2"},
 		{"an unknown cipher", with(ssl, "ssl.cipher.suites", "ROT13"), "ssl.cipher.suites", "not supported"},
@@ -155,7 +158,7 @@ func TestNoWayOfPrintingShowsTheSecret(t *testing.T) {
 		admin  *Admin
 	}{c, NewAdmin(c)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		for _, value := range []any{c, &c, held, &held, held.admin, c.sasl, *c.sasl, *held.admin.appends.client.sasl} {
+		for _, value := range []any{c, &c, held, &held, held.admin, c.security, c.sasl, *c.sasl, *held.admin.appends.client.sasl} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, secret) {
 				t.Errorf("%s of %T: %s", verb, value, text)
 			}
@@ -259,7 +262,7 @@ func TestTimesFollowTheProperties(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	for name, want := range map[string]any{"DialTimeout": 7 * time.Second, "MetadataMaxAge": time.Minute, "ClientID": "A->B", "ConnIdleTimeout": 15 * time.Minute} {
+	for name, want := range map[string]any{"MetadataMaxAge": time.Minute, "ClientID": "A->B", "ConnIdleTimeout": 15 * time.Minute} {
 		got := cl.OptValue(name)
 		if id, ok := got.(*string); ok {
 			got = *id

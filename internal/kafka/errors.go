@@ -45,6 +45,9 @@ func Classify(err error) Kind {
 	if kind, ok := classifyCodes(err); ok {
 		return kind // what a broker said outweighs how the connection ended after it
 	}
+	if hinted, ok := errors.AsType[*connectionError](err); ok {
+		return hinted.kind
+	}
 	if tlsReason(err) != "" {
 		return Authentication // Kafka's own clients count a failed handshake as a failed authentication
 	}
@@ -199,7 +202,11 @@ func Explain(err error) string {
 	if err == nil {
 		return ""
 	}
-	switch Classify(err) {
+	kind := Classify(err)
+	if hinted, ok := errors.AsType[*connectionError](err); ok && kind == hinted.kind {
+		return oneLine(hinted.says)
+	}
+	switch kind {
 	case Authentication:
 		if reason := tlsReason(err); reason != "" {
 			return oneLine("TLS handshake failed: " + reason)

@@ -1,83 +1,82 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/IBM/sarama"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"sync"
+	"time"
 )
 
-// The SASL mechanisms that work, by Kafka's names.
-const (
-	mechanismPlain    = "PLAIN"
-	mechanismScram256 = "SCRAM-SHA-256"
-	mechanismScram512 = "SCRAM-SHA-512"
-)
+// security is how connections to a cluster are protected and who we are on them. All copies of a Client share one, and
+// each new connection asks it, so that Renew reaches whatever was built from the Client.
+type security struct {
+	protocol string
 
-const workingMechanisms = mechanismPlain + ", " + mechanismScram256 + " and " + mechanismScram512 + " work"
-
-// credentials are one user's SASL login. The password is behind a function because fmt follows pointers and goes into
-// fields that are not exported, past any String method; of a function it prints the address.
-type credentials struct {
-	mechanism string
-	user      string
-	password  func() string
+	mu    sync.Mutex
+	tls   *stores // nil: no TLS
+	login *login  // nil: no SASL
+	tell  func(Renewal)
 }
 
-// kgo is the login for franz-go.
-func (c *credentials) kgo() (sasl.Mechanism, error) {
-	switch c.mechanism {
-	case mechanismPlain:
-		return plain.Auth{User: c.user, Pass: c.password()}.AsMechanism(), nil
-	case mechanismScram256:
-		return scram.Auth{User: c.user, Pass: c.password()}.AsSha256Mechanism(), nil
-	case mechanismScram512:
-		return scram.Auth{User: c.user, Pass: c.password()}.AsSha512Mechanism(), nil
-	}
-	return nil, fmt.Errorf("set up sasl.mechanism %s: %s", c.mechanism, workingMechanisms)
+// Renewal tells that a file with certificates or keys has changed: it is in use from the next connection on, or, with an
+// error, cannot be read and the earlier content stays in use.
+type Renewal struct {
+	File string
+	Err  error
 }
 
-// sarama puts the login into a sarama configuration.
-func (c *credentials) sarama(conf *sarama.Config) {
-	conf.Net.SASL.Enable = true
-	conf.Net.SASL.Mechanism = sarama.SASLMechanism(c.mechanism)
-	conf.Net.SASL.User = c.user
-	conf.Net.SASL.Password = c.password()
-	if c.mechanism != mechanismPlain {
-		mechanism := c.mechanism
-		conf.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{mechanism: mechanism} }
-	}
+// CertificateInfo is a certificate of a keystore or truststore.
+type CertificateInfo struct {
+	Subject  string
+	NotAfter time.Time
+	File     string // empty for one that stands in the properties
+	Trusted  bool   // an authority of the truststore, not our own certificate
 }
 
-// unsupported are keys that change how a client proves who it is by Java code of the user. To run without that code would
-// be to ignore what was asked for.
-var unsupported = []string{
-	"sasl.client.callback.handler.class",
-	"sasl.login.callback.handler.class",
-	"sasl.login.class",
-	"security.providers",
-	"ssl.engine.factory.class",
+// classes are keys that name Java code, by which a client proves who it is, and the classes whose work is done here
+// too. To run without any other would be to ignore what was asked for.
+var classes = map[string][]string{
+	"sasl.client.callback.handler.class": {
+		"software.amazon.msk.auth.iam.IAMClientCallbackHandler",
+		"org.apache.kafka.common.security.oauthbearer.internals.OAuthBearerSaslClientCallbackHandler",
+	},
+	"sasl.login.callback.handler.class": {
+		"org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler",
+		"org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler", // its name before 3.4
+	},
+	"sasl.oauthbearer.jwt.retriever.class": {
+		"org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
+		"org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever",
+		"org.apache.kafka.common.security.oauthbearer.FileJwtRetriever",
+	},
+	"sasl.oauthbearer.jwt.validator.class": {
+		"org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator",
+		"org.apache.kafka.common.security.oauthbearer.ClientJwtValidator",
+	},
+	"sasl.login.class":         nil,
+	"security.providers":       nil,
+	"ssl.engine.factory.class": nil,
 }
 
 // parseSecurity reads security.protocol and what it calls for.
-func (c *Client) parseSecurity(props map[string]string) error {
-	for _, key := range unsupported {
-		if strings.TrimSpace(props[key]) != "" {
-			return fmt.Errorf("read %s: a Java class cannot be loaded here; remove the key (SASL %s, TLS with PEM files works)",
-				key, workingMechanisms)
+func parseSecurity(props map[string]string) (*security, error) {
+	s := &security{protocol: strings.ToUpper(strings.TrimSpace(props["security.protocol"]))}
+	for key, works := range classes {
+		class := strings.TrimSpace(props[key])
+		if class == "" || slices.Contains(works, class) {
+			continue
 		}
-	}
-	protocol := strings.ToUpper(strings.TrimSpace(props["security.protocol"]))
-	if protocol == "" {
-		protocol = "PLAINTEXT" // Kafka's default
+		if len(works) == 0 {
+			return nil, fmt.Errorf("read %s: a Java class cannot be loaded here; remove the key", key)
+		}
+		return nil, fmt.Errorf("read %s: a Java class cannot be loaded here; of known ones the work is done by Tandem itself: %s",
+			key, strings.Join(works, ", "))
 	}
 	var withTLS, withSASL bool
-	switch protocol {
+	switch s.protocol {
+	case "":
+		s.protocol = "PLAINTEXT" // Kafka's default
 	case "PLAINTEXT":
 	case "SSL":
 		withTLS = true
@@ -86,71 +85,92 @@ func (c *Client) parseSecurity(props map[string]string) error {
 	case "SASL_SSL":
 		withTLS, withSASL = true, true
 	default:
-		return fmt.Errorf("read security.protocol: %q is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", protocol)
+		return nil, fmt.Errorf("read security.protocol: %q is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", s.protocol)
 	}
+	var err error
 	if withTLS {
-		conf, err := parseTLS(props)
-		if err != nil {
-			return err
+		if s.tls, err = openStores(props); err != nil {
+			return nil, err
 		}
-		c.tls = conf.Clone // each library gets its own
+		s.tls.tell = s.told
 	}
 	if withSASL {
-		login, err := parseSASL(props)
-		if err != nil {
-			return err
+		if s.login, err = parseSASL(props, s.told); err != nil {
+			return nil, err
 		}
-		c.sasl = login
 	}
+	return s, nil
+}
+
+// current is what a connection that is made now uses.
+func (s *security) current() (*stores, *login) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tls, s.login
+}
+
+func (s *security) told(r Renewal) {
+	s.mu.Lock()
+	tell := s.tell
+	s.mu.Unlock()
+	if tell != nil {
+		tell(r)
+	}
+}
+
+// String is the protocol, the mechanism and the user.
+func (s *security) String() string {
+	if _, login := s.current(); login != nil {
+		return s.protocol + " " + login.mechanism.Name() + " as " + login.user
+	}
+	return s.protocol
+}
+
+// GoString keeps %#v as quiet as %v.
+func (s *security) GoString() string { return s.String() }
+
+// Renew takes the credentials and stores of props for all connections that are made from now on by whatever was built from
+// this Client. Connections that exist stay, as in Kafka's clients, until a broker asks for the login again or ends
+// them. On an error nothing changes. How the cluster is reached, security.protocol and sasl.mechanism stay as they are.
+func (c Client) Renew(props map[string]string) error {
+	s := c.security
+	anew, err := parseSecurity(props)
+	if err != nil {
+		return err
+	}
+	if anew.protocol != s.protocol {
+		return fmt.Errorf("renew credentials: security.protocol would become %s instead of %s, which needs a restart", anew.protocol, s.protocol)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.login != nil && s.login.mechanism.Name() != anew.login.mechanism.Name() {
+		return fmt.Errorf("renew credentials: sasl.mechanism would become %s instead of %s, which needs a restart",
+			anew.login.mechanism.Name(), s.login.mechanism.Name())
+	}
+	if anew.tls != nil {
+		anew.tls.tell = s.told
+	}
+	if anew.login != nil {
+		anew.login.retell(s.told)
+	}
+	s.tls, s.login = anew.tls, anew.login
 	return nil
 }
 
-// loginModules are the JAAS login modules that work, by their last name, and the mechanisms they serve. The package
-// before the name is not looked at: shaded copies of Kafka's client carry other ones.
-var loginModules = map[string][]string{
-	"PlainLoginModule": {mechanismPlain},
-	"ScramLoginModule": {mechanismScram256, mechanismScram512},
+// OnRenewal sets who is told of files with certificates that have changed; a broken file is told once. It is called
+// while a connection is being made, and must not wait for one.
+func (c Client) OnRenewal(tell func(Renewal)) {
+	c.security.mu.Lock()
+	defer c.security.mu.Unlock()
+	c.security.tell = tell
 }
 
-// parseSASL reads sasl.mechanism and sasl.jaas.config.
-func parseSASL(props map[string]string) (*credentials, error) {
-	mechanism := strings.TrimSpace(props["sasl.mechanism"])
-	switch mechanism {
-	case mechanismPlain, mechanismScram256, mechanismScram512:
-	case "":
-		return nil, errors.New("read sasl.mechanism: not set, and Kafka's default, GSSAPI, is not supported yet; " + workingMechanisms)
-	default:
-		return nil, fmt.Errorf("read sasl.mechanism: %q is not supported yet; %s", mechanism, workingMechanisms)
+// Certificates are those in use, our own first, for warnings before they expire. Authorities of the system, which are trusted
+// where no truststore is set, are not among them.
+func (c Client) Certificates() []CertificateInfo {
+	stores, _ := c.security.current()
+	if stores == nil {
+		return nil
 	}
-	config := props["sasl.jaas.config"]
-	if strings.TrimSpace(config) == "" {
-		return nil, errors.New("read sasl.jaas.config: not set; it carries the user name and password of " + mechanism)
-	}
-	login, err := parseJAAS(config)
-	if err != nil {
-		return nil, fmt.Errorf("read sasl.jaas.config: %w", err)
-	}
-	name := login.module[strings.LastIndexByte(login.module, '.')+1:]
-	serves, known := loginModules[name]
-	if !known {
-		return nil, fmt.Errorf("read sasl.jaas.config: login module %s is not supported yet; PlainLoginModule and ScramLoginModule work", name)
-	}
-	if slices.Contains(serves, mechanism) {
-		return login.credentials(mechanism)
-	}
-	return nil, fmt.Errorf("read sasl.jaas.config: login module %s does not serve sasl.mechanism %s", name, mechanism)
-}
-
-// credentials takes the options that both login modules share.
-func (l jaasLogin) credentials(mechanism string) (*credentials, error) {
-	if strings.EqualFold(l.options["tokenauth"], "true") {
-		return nil, errors.New("read sasl.jaas.config: delegation tokens (tokenauth) are not supported yet; give a user's own name and password")
-	}
-	for _, option := range []string{"username", "password"} {
-		if l.options[option] == "" {
-			return nil, fmt.Errorf("read sasl.jaas.config: option %s is not set", option)
-		}
-	}
-	password := l.options["password"]
-	return &credentials{mechanism: mechanism, user: l.options["username"], password: func() string { return password }}, nil
+	return slices.Clone(stores.current().certificates)
 }

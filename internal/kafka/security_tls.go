@@ -1,40 +1,129 @@
 package kafka
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"regexp"
+	"slices"
 	"strings"
+	"sync"
 )
 
-// parseTLS reads the ssl.* keys into a TLS configuration. Without a truststore the certificates of the system are trusted.
-func parseTLS(props map[string]string) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if err := parseTLSVersions(conf, props); err != nil {
-		return nil, err
+// stores are the ssl.* keys of one set of properties, and what their files held when they were last read. A file that has
+// changed is read again when the next connection is made.
+type stores struct {
+	props func() map[string]string // behind a function for the passwords
+	tell  func(Renewal)
+
+	mu   sync.Mutex
+	held held
+	seen map[string]os.FileInfo // of each file, when it was last read, well or not
+}
+
+// held is what was read from the stores. It is never changed, only replaced.
+type held struct {
+	conf         *tls.Config
+	certificates []CertificateInfo // our own first
+}
+
+// openStores reads the stores of the ssl.* keys.
+func openStores(props map[string]string) (*stores, error) {
+	props = maps.Clone(props)
+	s := &stores{props: func() map[string]string { return props }, seen: make(map[string]os.FileInfo)}
+	s.changed()
+	var err error
+	s.held, err = parseTLS(props)
+	return s, err
+}
+
+// current is what a connection that is made now uses.
+func (s *stores) current() held {
+	s.mu.Lock()
+	changed := s.changed()
+	if len(changed) == 0 {
+		defer s.mu.Unlock()
+		return s.held
 	}
-	trusted, err := storePEM(props, "ssl.truststore.", "ssl.truststore.certificates")
-	if err != nil {
-		return nil, err
+	anew, err := parseTLS(s.props())
+	if err == nil {
+		s.held = anew
 	}
-	if trusted != "" {
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM([]byte(trusted)) {
-			return nil, errors.New("read ssl.truststore: no certificate in it (expected PEM blocks of type CERTIFICATE)")
+	use := s.held
+	s.mu.Unlock()
+	for _, file := range changed {
+		if s.tell != nil {
+			s.tell(Renewal{File: file, Err: err})
 		}
 	}
-	certificate, err := clientCertificate(props)
+	return use
+}
+
+// changed lists the files that are not what they were when they were last looked at. One that is away for a moment, while
+// it is being replaced, has not changed.
+func (s *stores) changed() []string {
+	var changed []string
+	for _, key := range []string{"ssl.keystore.location", "ssl.truststore.location"} {
+		file := strings.TrimSpace(s.props()[key])
+		if file == "" || slices.Contains(changed, file) {
+			continue
+		}
+		now, err := os.Stat(file)
+		if err != nil {
+			continue
+		}
+		before := s.seen[file]
+		if before != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime()) {
+			continue
+		}
+		s.seen[file] = now
+		changed = append(changed, file)
+	}
+	return changed
+}
+
+// parseTLS reads the ssl.* keys into a TLS configuration. Without a truststore the certificates of the system are trusted.
+func parseTLS(props map[string]string) (held, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if err := parseTLSVersions(conf, props); err != nil {
+		return held{}, err
+	}
+	own, err := clientCertificates(props)
 	if err != nil {
-		return nil, err
+		return held{}, err
 	}
-	if certificate != nil {
-		conf.Certificates = []tls.Certificate{*certificate}
+	trusted, err := trustedCertificates(props)
+	if err != nil {
+		return held{}, err
 	}
-	return conf, identify(conf, props)
+	all := held{conf: conf}
+	for _, certificate := range own {
+		conf.Certificates = append(conf.Certificates, certificate)
+		chain, err := x509.ParseCertificates(bytes.Join(certificate.Certificate, nil))
+		if err != nil {
+			return held{}, fmt.Errorf("read ssl.keystore: %w", err)
+		}
+		all.tell(chain, props["ssl.keystore.location"], false)
+	}
+	if trusted != nil {
+		conf.RootCAs = x509.NewCertPool()
+		for _, certificate := range trusted {
+			conf.RootCAs.AddCert(certificate)
+		}
+		all.tell(trusted, props["ssl.truststore.location"], true)
+	}
+	return all, identify(conf, props)
+}
+
+func (h *held) tell(certificates []*x509.Certificate, file string, trusted bool) {
+	for _, c := range certificates {
+		h.certificates = append(h.certificates, CertificateInfo{
+			Subject: c.Subject.String(), NotAfter: c.NotAfter, File: strings.TrimSpace(file), Trusted: trusted,
+		})
+	}
 }
 
 // identify applies ssl.endpoint.identification.algorithm. Kafka's default is https: the certificate must carry the
@@ -66,88 +155,6 @@ func identify(conf *tls.Config, props map[string]string) error {
 		return nil
 	}
 	return nil
-}
-
-// storePEM is the text of a truststore or keystore: given inline, in a PEM file, or not at all ("").
-func storePEM(props map[string]string, prefix string, inline ...string) (string, error) {
-	kind := strings.ToUpper(strings.TrimSpace(props[prefix+"type"]))
-	location := strings.TrimSpace(props[prefix+"location"])
-	var text []string
-	for _, key := range inline {
-		if strings.TrimSpace(props[key]) != "" {
-			text = append(text, props[key])
-		}
-	}
-	if location == "" && len(text) == 0 {
-		return "", nil
-	}
-	if kind != "PEM" {
-		if kind == "" {
-			kind = "JKS, the default," // Kafka's default
-		}
-		return "", fmt.Errorf("read %stype: %s is not supported yet; PEM works: set %stype=PEM, and convert the store with "+
-			"keytool -importkeystore -deststoretype PKCS12 and openssl pkcs12 -nodes", prefix, kind, prefix)
-	}
-	if len(text) > 0 {
-		if location != "" {
-			return "", fmt.Errorf("read %slocation: set together with %s; Kafka takes one of them", prefix, strings.Join(inline, " and "))
-		}
-		return linedPEM(strings.Join(text, "\n")), nil
-	}
-	content, err := os.ReadFile(location)
-	if err != nil {
-		return "", fmt.Errorf("read %slocation: %w", prefix, err)
-	}
-	return linedPEM(string(content)), nil
-}
-
-// pemBlock is a PEM block whose body is nothing but base64 and blanks.
-var pemBlock = regexp.MustCompile(`-----BEGIN ([^-]+)-----([A-Za-z0-9+/=\s]*)-----END [^-]+-----`)
-
-// linedPEM gives every block its own lines. A properties file that continues a value over lines joins them with blanks or
-// with nothing, which Kafka reads and Go's decoder does not.
-func linedPEM(text string) string {
-	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
-		m := pemBlock.FindStringSubmatch(block)
-		body := strings.Join(strings.Fields(m[2]), "")
-		return "\n-----BEGIN " + m[1] + "-----\n" + body + "\n-----END " + m[1] + "-----\n"
-	})
-}
-
-// clientCertificate is the certificate chain and key that the client shows to the broker, nil without a keystore. In a
-// PEM file both stand together, in any order.
-func clientCertificate(props map[string]string) (*tls.Certificate, error) {
-	store, err := storePEM(props, "ssl.keystore.", "ssl.keystore.certificate.chain", "ssl.keystore.key")
-	if err != nil || store == "" {
-		return nil, err
-	}
-	var chain, key []byte
-	for rest := []byte(store); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		switch {
-		case block.Type == "CERTIFICATE":
-			chain = append(chain, pem.EncodeToMemory(block)...)
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, errors.New("read ssl.keystore.key: encrypted keys (ssl.key.password) are not supported yet; " +
-				"an unencrypted key works: openssl pkcs8 -in key.pem -out plain.pem")
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			key = pem.EncodeToMemory(block)
-		}
-	}
-	switch {
-	case chain == nil:
-		return nil, errors.New("read ssl.keystore: no certificate in it (expected PEM blocks of type CERTIFICATE)")
-	case key == nil:
-		return nil, errors.New("read ssl.keystore: no private key in it (expected a PEM block of type PRIVATE KEY)")
-	}
-	certificate, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		return nil, fmt.Errorf("read ssl.keystore: %w", err)
-	}
-	return &certificate, nil
 }
 
 // parseTLSVersions applies ssl.enabled.protocols and ssl.cipher.suites.
