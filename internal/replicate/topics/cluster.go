@@ -25,6 +25,12 @@ type Cluster interface {
 	AlterConfigs(ctx context.Context, changes map[string][]stream.ConfigChange) (map[string]error, error)
 }
 
+// Side is all that a Keeper asks of one of its two clusters.
+type Side interface {
+	Cluster
+	Authorizer
+}
+
 // A broker knows a new topic, or new partitions, only some moments after the controller made them.
 const (
 	settlePause = 50 * time.Millisecond // before the second look, then doubled

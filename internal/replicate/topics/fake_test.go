@@ -21,6 +21,7 @@ type fakeCluster struct {
 	static   map[string]string // set in the brokers' files
 	topics   map[string]*fakeTopic
 	made     byte
+	auth     fakeAuthorizer
 
 	lag     int                  // so many listings after a change still show the state before it
 	shown   []stream.Topic       // that state
@@ -47,6 +48,7 @@ func newFakeCluster() *fakeCluster {
 		defaults: map[string]string{"retention.ms": "604800000", "cleanup.policy": "delete", "max.message.bytes": "1048588",
 			"min.insync.replicas": "1", "segment.bytes": "1073741824", "min.cleanable.dirty.ratio": "0.5"},
 		dynamic: map[string]string{}, static: map[string]string{}, topics: map[string]*fakeTopic{},
+		auth: fakeAuthorizer{bindings: map[stream.ACL]bool{}, refused: map[string]error{}},
 		down: map[string]error{}, refused: map[string]error{}, hidden: map[string]bool{}}
 }
 

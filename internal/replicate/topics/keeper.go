@@ -12,18 +12,19 @@ import (
 // Keeper keeps the remote topics of one flow. Its methods may be called concurrently; they take turns.
 type Keeper struct {
 	flow   stream.Flow
-	source Cluster
-	target Cluster
+	source Side
+	target Side
 	rules  Rules
 	news   news
 
-	mu     sync.Mutex // held by one Refresh or SyncConfigs at a time, while it talks to the clusters
+	mu     sync.Mutex // held by one Refresh, SyncConfigs or SyncACLs at a time, while it talks to the clusters
 	known  []Topic    // as of the last refresh; MaxMessageBytes is in limits
 	limits map[string]int32
+	missed map[stream.ACL]bool // made by this flow, and not found at the source at the last sync
 }
 
 // New makes a Keeper; it does nothing until Refresh.
-func New(flow stream.Flow, source, target Cluster, rules Rules, report stream.Report) *Keeper {
+func New(flow stream.Flow, source, target Side, rules Rules, report stream.Report) *Keeper {
 	return &Keeper{flow: flow, source: source, target: target, rules: rules, limits: map[string]int32{},
 		news: news{flow: flow, report: report, told: map[trouble]string{}}}
 }
@@ -33,19 +34,10 @@ func New(flow stream.Flow, source, target Cluster, rules Rules, report stream.Re
 func (k *Keeper) Refresh(ctx context.Context) (Snapshot, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	source, err := k.source.Topics(ctx)
+	source, pairs, err := k.list(ctx)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("list topics of %s: %w", k.flow.Source, err)
+		return Snapshot{}, err
 	}
-	target, err := k.target.Topics(ctx)
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("list topics of %s: %w", k.flow.Target, err)
-	}
-	pairs, clashes := pair(k.rules, source, target)
-	k.news.matched(len(source), pairs, clashes)
-	k.news.changed(k.known, pairs)
-	k.learn(pairs)
-
 	want := map[string]int32{}
 	k.create(ctx, missing(pairs), want)
 	k.widen(ctx, narrow(pairs), want)
@@ -60,6 +52,34 @@ func (k *Keeper) Refresh(ctx context.Context) (Snapshot, error) {
 	}
 	k.readLimits(ctx)
 	return k.snapshot(), nil
+}
+
+// Look is a Refresh that changes nothing: another process creates and widens what is missing.
+func (k *Keeper) Look(ctx context.Context) (Snapshot, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, _, err := k.list(ctx); err != nil {
+		return Snapshot{}, err
+	}
+	k.readLimits(ctx)
+	return k.snapshot(), nil
+}
+
+// list asks both clusters for their topics, and learns which are replicated.
+func (k *Keeper) list(ctx context.Context) (source []stream.Topic, pairs []Topic, err error) {
+	source, err = k.source.Topics(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list topics of %s: %w", k.flow.Source, err)
+	}
+	target, err := k.target.Topics(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list topics of %s: %w", k.flow.Target, err)
+	}
+	pairs, clashes := pair(k.rules, source, target)
+	k.news.matched(len(source), pairs, clashes)
+	k.news.changed(k.known, pairs)
+	k.learn(pairs)
+	return source, pairs, nil
 }
 
 // look takes in the target once it shows what was asked of it, or is given up on for now.

@@ -86,12 +86,14 @@ func (n *news) solved(now []Topic) {
 	}
 }
 
+const nothingMatches = `topics match nothing: no topic of the source passes "topics" and "topics.exclude"`
+
 // matched tells how many topics there are to replicate, if none, and which are left out.
 func (n *news) matched(listed int, pairs []Topic, clashes []clash) {
 	nothing := trouble{what: "match"}
 	if len(pairs) == 0 {
 		n.trouble(context.Background(), nothing, stream.Warn,
-			`topics match nothing: no topic of the source passes "topics" and "topics.exclude"`, nil, stream.F("listed", listed))
+			nothingMatches, nil, stream.F("listed", listed))
 	} else {
 		n.over(nothing)
 	}

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,6 +17,12 @@ type Rules struct {
 	Property       func(name string) bool    // whether a topic config is carried over; config.properties.exclude
 	SourceDefaults bool                      // use.defaults.from=source: the source's defaults are carried over as well
 	Factor         int16                     // replication.factor of new remote topics; -1 leaves it to the target
+	ACLs           ACLRules
+
+	// KeepConfigs leaves the configs of remote topics that exist out of a Plan; sync.topic.configs.enabled=false.
+	KeepConfigs bool
+	// Validate tells, by name, why the target would refuse to create topics, and creates none. A Plan asks it; it may be nil.
+	Validate func(ctx context.Context, topics []stream.NewTopic) (map[string]error, error)
 }
 
 // Snapshot is the state of a flow's topics after a refresh.
