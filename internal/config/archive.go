@@ -73,15 +73,8 @@ func (b builder) archive(out *Flow, connector settings) {
 		StorageClass: b.text(connector, "archive.s3.storage.class"), LockMode: b.text(connector, "archive.s3.object.lock.mode"),
 		LockDays: int(b.number(connector, "archive.s3.object.lock.days", flow)),
 	}
-	include, exclude := b.list(connector, "archive.topics"), b.list(connector, "archive.topics.exclude")
-	if len(include) == 0 {
-		include = b.list(connector, "topics")
-	}
-	if len(exclude) == 0 {
-		exclude = b.list(connector, "topics.exclude")
-	}
 	a.Topics = out.Topics
-	topics, err := policy.NewFilter(include, exclude)
+	topics, err := b.filter(connector, "archive.topics")
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
 	}

@@ -18,7 +18,7 @@ func TestArchiveSettingsThatAreWrong(t *testing.T) {
 		{"archive.enabled = yes", `5: archive.enabled = "yes": must be true or false`},
 		{"archive.enabled = true", "5: archive.enabled: " + needsURL},
 		{"A->B.archive.enabled = true", "5: A->B.archive.enabled: " + needsURL},
-		{"archive.enabled = true\narchive.url = ftp://u:secret@h/x", `6: archive.url = "ftp://(hidden)@h/x": ` + noURL},
+		{"archive.enabled = true\narchive.url = ftp://u:secret@h/x", `6: archive.url = "ftp://[hidden]@h/x": ` + noURL},
 		{"archive.enabled = true\narchive.url = s3://%zz", `6: archive.url = "s3://%zz": ` + noURL},
 		{"archive.enabled = true\narchive.url = /var/lib", `6: archive.url = "/var/lib": ` + noURL},
 		{archiveOn + "archive.from = latest", `7: archive.from = "latest": must be earliest or now`},

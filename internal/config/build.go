@@ -15,9 +15,12 @@ import (
 type builder struct {
 	entries  []entry
 	problems *problems
+	pair     stream.Flow // whose settings are being read; some defaults carry its aliases
+	old      bool        // mm2.compatibility = 3.9
 }
 
 func (b builder) flow(f stream.Flow) Flow {
+	b.pair = f
 	connector, worker := connectorSettings(b.entries, f), workerSettings(b.entries, f)
 	out := Flow{
 		Flow:       f,
@@ -27,7 +30,8 @@ func (b builder) flow(f stream.Flow) Flow {
 		ReplicationFactor: int16(b.number(connector, "replication.factor", flow)),
 		RefreshTopics:     b.interval(connector, "refresh.topics"),
 		SyncConfigs:       b.interval(connector, "sync.topic.configs"),
-		AdminTimeout:      b.milliseconds(connector, "admin.timeout.ms", flow),
+		SyncACLs:          b.interval(connector, "sync.topic.acls"),
+		ACLMode:           b.text(connector, "sync.topic.acls.mode"),
 
 		TopicRecreated: b.text(connector, "topic.recreated"),
 		RetentionGap:   b.text(connector, "retention.gap"),
@@ -38,7 +42,9 @@ func (b builder) flow(f stream.Flow) Flow {
 		HeartbeatInterval: b.pause(connector, "emit.heartbeats", "a heartbeat is"),
 		HeartbeatsFactor:  int16(b.number(connector, "heartbeats.topic.replication.factor", flow)),
 
-		OffsetsTopic:      offsetsTopic(f, worker),
+		Throttle: b.throttle(connector),
+
+		OffsetsTopic:      b.text(worker, "offset.storage.topic"),
 		OffsetsPartitions: int32(b.number(worker, "offset.storage.partitions", cluster)),
 		OffsetsFactor:     int16(b.number(worker, "offset.storage.replication.factor", cluster)),
 		FlushInterval:     b.milliseconds(worker, "offset.flush.interval.ms", cluster),
@@ -55,8 +61,20 @@ func (b builder) flow(f stream.Flow) Flow {
 	b.policies(&out, connector)
 	b.clients(&out)
 	b.archive(&out, connector)
-	out.Sharing = Sharing{Group: f.Source + "-mm2", Session: 6 * time.Second, Heartbeat: time.Second, Rebalance: time.Minute}
+	out.Sharing = b.sharing(&out, worker)
+	out.ExactlyOnce = b.exactlyOnce(&out, connector, worker)
+	b.oldNames(connector)
 	return out
+}
+
+// oldNames says where a key of 3.x stands beside the one that took its place.
+func (b builder) oldNames(connector settings) {
+	for old, now := range renamed {
+		e, both := connector[old]
+		if by, set := connector[now]; both && set {
+			b.problems.warn(Warning{Line: e.line, Key: e.key, Message: "has no effect, because " + by.key + " is set"})
+		}
+	}
 }
 
 func (b builder) offsetSyncs(connector settings) OffsetSyncs {
@@ -87,7 +105,7 @@ func (b builder) groups(out *Flow, connector settings) {
 	}
 	every := b.interval(connector, "sync.group.offsets")
 	out.GroupSync = GroupSync{Enabled: every > 0, Interval: every}
-	groups, err := policy.NewFilter(b.list(connector, "groups"), b.list(connector, "groups.exclude"))
+	groups, err := b.filter(connector, "groups")
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
 	}
@@ -112,13 +130,16 @@ func (b builder) policies(out *Flow, connector settings) {
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
 	}
-	topics, err := policy.NewFilter(b.list(connector, "topics"), b.list(connector, "topics.exclude"))
+	topics, err := b.filter(connector, "topics")
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
 	}
-	out.ConfigFilter, err = policy.NewConfigFilter(b.list(connector, "config.properties.exclude"), b.text(connector, "use.defaults.from"))
+	out.ConfigFilter, err = policy.NewConfigFilter(b.patterns(connector, "config.properties.exclude"), b.text(connector, "use.defaults.from"))
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
+	}
+	if b.old {
+		p = p.Before40()
 	}
 	out.Policy = p
 	if out.TwoWay {
@@ -130,16 +151,9 @@ func (b builder) policies(out *Flow, connector settings) {
 // opposite is the opposite flow of a two-way pair. What is wrong with its settings is told where it is made.
 func (b builder) opposite(f stream.Flow) Opposite {
 	out := Flow{Flow: f}
-	b.problems = &problems{}
+	b.problems, b.pair = &problems{}, f
 	b.policies(&out, connectorSettings(b.entries, f))
-	return Opposite{Topics: out.Topics, OffsetsTopic: offsetsTopic(f, workerSettings(b.entries, f))}
-}
-
-func offsetsTopic(f stream.Flow, worker settings) string {
-	if topic, ok := worker["offset.storage.topic"]; ok {
-		return topic.value
-	}
-	return "mm2-offsets." + f.Source + ".internal"
+	return Opposite{Topics: out.Topics, OffsetsTopic: b.text(workerSettings(b.entries, f), "offset.storage.topic")}
 }
 
 func (b builder) clients(out *Flow) {
@@ -162,9 +176,9 @@ func (b builder) clients(out *Flow) {
 	out.Compression = value(out.TargetProducer, "producer", "compression.type")
 }
 
-// text is the value of a key, or its default.
+// text is the value of a key of the flow or its worker, or the default.
 func (b builder) text(s settings, name string) string {
-	row, ok := find(name, flow)
+	row, ok := find(name, flow|cluster)
 	return b.checked(s, row, ok)
 }
 
@@ -178,24 +192,8 @@ func (b builder) checked(s settings, row key, known bool) string {
 	if !known {
 		panic("config: a key that the table does not have") // a mistake in this package, found by any test
 	}
-	if e, set := s[row.name]; set && row.check(e.value) == nil {
-		return e.value
-	}
-	if old, set := s[oldName(row.name)]; set {
-		if _, set := s[row.name]; !set && row.check(old.value) == nil {
-			return old.value
-		}
-	}
-	return row.def
-}
-
-func oldName(name string) string {
-	for old, now := range renamed {
-		if now == name {
-			return old
-		}
-	}
-	return ""
+	value, _ := b.resolve(s, row)
+	return value
 }
 
 func (b builder) boolean(s settings, name string) bool {
@@ -207,12 +205,27 @@ func (b builder) list(s settings, name string) []string {
 	return items
 }
 
+// patterns are the elements of a list of expressions. To 3.9 an empty one is an expression too, which matches the empty name.
+func (b builder) patterns(s settings, name string) []string {
+	items, empty := splitList(b.text(s, name))
+	if empty && b.old {
+		items = append(items, "")
+	}
+	return items
+}
+
+// filter reads NAME and NAME.exclude.
+func (b builder) filter(s settings, name string) (*policy.Filter, error) {
+	return policy.NewFilter(b.patterns(s, name), b.patterns(s, name+".exclude"))
+}
+
 func (b builder) number(s settings, name string, in scope) int64 {
 	row, ok := find(name, in)
 	n, _ := strconv.ParseInt(javaTrim(b.checked(s, row, ok)), 10, 64)
 	return n
 }
 
+// milliseconds reads a duration that is in milliseconds.
 func (b builder) milliseconds(s settings, name string, in scope) time.Duration {
 	return duration(b.number(s, name, in), time.Millisecond)
 }

@@ -16,12 +16,13 @@ type checker struct {
 	*problems
 	aliases []string // longest first, so that "a.b" is found before "a"
 	order   []string // as in the file
+	old     bool     // mm2.compatibility = 3.9
 }
 
 var pairKey = regexp.MustCompile(`^([^=\s]*?)->([^=\s]*?)\.(.*)$`)
 
-func checkAll(entries []entry, aliases []string, p *problems) {
-	c := checker{problems: p, order: aliases, aliases: slices.Clone(aliases)}
+func checkAll(entries []entry, aliases []string, old bool, p *problems) {
+	c := checker{problems: p, old: old, order: aliases, aliases: slices.Clone(aliases)}
 	slices.SortFunc(c.aliases, func(a, b string) int { return len(b) - len(a) })
 	for _, e := range entries {
 		switch {
@@ -87,6 +88,9 @@ func (c checker) flowKey(e entry, f stream.Flow, rest string) {
 		c.drop(e, "is a worker key and not read for one flow", f.Target+"."+rest)
 	case isProcess(rest):
 		c.drop(e, "is a setting of the whole process", rest)
+	case strings.HasPrefix(rest, "topic.creation."):
+		row, _ := find("topic.creation.groups", flow)
+		c.row(e, row)
 	case hasAnyPrefix(rest, families), hasAnyPrefix(rest, []string{"source.cluster.", "target.cluster."}):
 	default:
 		c.unknown(e, f.String()+".", rest, flow)
@@ -94,7 +98,7 @@ func (c checker) flowKey(e entry, f stream.Flow, rest string) {
 }
 
 // families are beginnings of keys that only plugins and workers of Connect read.
-var families = []string{"transforms.", "predicates.", "errors.", "topic.creation.", "config.providers.", "key.converter.", "value.converter.", "header.converter.", "offset.storage.", "config.storage.", "status.storage."}
+var families = []string{"transforms.", "predicates.", "errors.", "config.providers.", "key.converter.", "value.converter.", "header.converter.", "offset.storage.", "config.storage.", "status.storage."}
 
 // serverFamilies are the beginnings of the keys of Connect's REST server and of its session keys.
 var serverFamilies = []string{"listeners", "admin.listeners", "rest.", "access.control.", "response.http.headers.", "inter.worker.", "worker.", "plugin.", "topic.tracking.", "connector.client.config.override.policy", "metrics.context."}
@@ -166,9 +170,9 @@ func (c checker) clusterKey(e entry, alias, rest string) {
 	case isWorker(rest):
 		row, _ := find(rest, cluster)
 		c.row(e, row)
-	case slices.Contains(anyClientKeys, rest), hasAnyPrefix(rest, families), hasAnyPrefix(rest, serverFamilies):
 	case isProcess(rest):
 		c.drop(e, "is a setting of the whole process", rest)
+	case hasAnyPrefix(rest, families), hasAnyPrefix(rest, serverFamilies):
 	case isFlow(rest):
 		c.drop(e, "is not read for one cluster", c.flowsInto(alias, rest)...)
 	case len(kindsOf(rest)) > 0:
@@ -186,6 +190,9 @@ func isFlow(name string) bool { _, ok := find(name, flow); return ok }
 
 // kindsOf lists the kinds of clients that have a setting.
 func kindsOf(name string) []string {
+	if slices.Contains(anyClientKeys, name) {
+		return clientKinds
+	}
 	var kinds []string
 	for _, k := range clientKinds {
 		if slices.Contains(clientKeys[k], name) {
@@ -217,16 +224,18 @@ func (c checker) everyCluster(key string) []string {
 func (c checker) trap(e entry) {
 	_, kind, name := clientPart(e.key)
 	switch {
-	case strings.HasPrefix(e.key, "producer.override."), isFlow(e.key), strings.HasPrefix(e.key, "topic.creation."):
+	case isFlow(e.key), hasAnyPrefix(e.key, []string{"producer.override.", "topic.creation.", "transforms.", "predicates."}):
 		c.drop(e, "is not read without a flow", example(c.order).String()+"."+e.key)
 	case kind != "" && knownClientKey(kind, name):
 		c.drop(e, "is not read without a cluster", c.everyCluster(kind+"."+name)...)
 	case isWorker(e.key):
 		c.drop(e, "is not read without a cluster", c.everyCluster(e.key)...)
 	case len(kindsOf(e.key)) > 0:
-		c.drop(e, "is not read without a cluster and a kind of client", c.everyCluster(kindsOf(e.key)[0]+"."+e.key)...)
-	case slices.Contains(anyClientKeys, e.key):
-		c.drop(e, "is not read without a cluster and a kind of client", c.everyCluster("consumer."+e.key)...)
+		kind := kindsOf(e.key)[0]
+		if slices.Contains(anyClientKeys, e.key) {
+			kind = "consumer"
+		}
+		c.drop(e, "is not read without a cluster and a kind of client", c.everyCluster(kind+"."+e.key)...)
 	default:
 		c.unknownBare(e)
 	}
@@ -236,8 +245,11 @@ func (c checker) drop(e entry, why string, instead ...string) {
 	c.warn(Warning{Line: e.line, Key: e.key, Message: why + " and has no effect; write " + strings.Join(instead, " or ")})
 }
 
+// renamed checks a key of 3.x, which the builder reads. Where it stands beside the new one, the builder says so.
 func (c checker) renamed(e entry, now string) {
-	c.warn(Warning{Line: e.line, Key: e.key, Message: "was removed in MM2 4.0; it is read as " + now + " where that is not set; rename it"})
+	if !c.old {
+		c.warn(Warning{Line: e.line, Key: e.key, Message: "was removed in MM2 4.0; it is read as " + now + " where that is not set; rename it"})
+	}
 	row, _ := find(now, flow)
 	c.value(e, row)
 }
@@ -249,14 +261,14 @@ func (c checker) row(e entry, row key) {
 		return
 	}
 	c.value(e, row)
-	if row.effect == absent && !strings.EqualFold(javaTrim(e.value), row.off) {
-		c.warn(Warning{Line: e.line, Key: e.key, Message: "has no effect. " + row.meaning})
+	if row.effect == absent && !slices.ContainsFunc(row.quiet, func(q string) bool { return strings.EqualFold(q, javaTrim(e.value)) }) {
+		c.warn(Warning{Line: e.line, Key: e.key, Message: "has no effect. " + row.here + " " + row.hint})
 	}
 }
 
 func (c checker) clientKey(e entry, kind, name string) {
 	if row, ok := clientRow(kind, name); ok {
-		c.value(e, row)
+		c.row(e, row)
 		return
 	}
 	if kind == "" || knownClientKey(kind, name) {
@@ -269,14 +281,14 @@ func (c checker) clientKey(e entry, kind, name string) {
 
 func (c checker) value(e entry, row key) {
 	if err := row.check(e.value); err != nil {
-		if row.kind == regexList && e.raw != e.value {
-			err = errors.New("must be a list of Java regular expressions") // the reason would quote what a provider filled in
+		if (row.kind == regexList || row.kind == throttles) && e.raw != e.value {
+			err = errors.New("must be a " + string(row.kind)) // the reason would quote what a provider filled in
 		}
 		c.bad(e, "%v", err)
 		return
 	}
-	if row.kind == list || row.kind == regexList {
-		if _, empty := splitList(e.value); empty {
+	if row.kind == list || row.kind == regexList || row.kind == throttles {
+		if _, empty := splitList(e.value); empty && !c.old {
 			warnEmptyElement(e, c.problems)
 		}
 	}

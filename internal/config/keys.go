@@ -34,6 +34,7 @@ const (
 	class     kind = "CLASS"
 	list      kind = "LIST"
 	regexList kind = "LIST of regular expressions"
+	throttles kind = "LIST of PATTERN=BYTES"
 )
 
 // effect says what Tandem does with a key.
@@ -51,14 +52,19 @@ type key struct {
 	scopes   scope
 	kind     kind
 	def      string
+	def39    string   // the default with mm2.compatibility = 3.9, where it is another
 	min      int64    // least value of a number; see limits
 	oneOf    []string // the only values allowed
+	anyCase  bool     // of which upper and lower case are the same
 	effect   effect
-	off      string // absent: the value that asks for nothing
-	meaning  string // what it does; why it has no effect
-	change   string // when to change it
-	own      bool   // Tandem's own key, unknown to MM2
-	internal bool   // MM2 fills it in itself; not for files
+	quiet    []string // absent: the values that ask for nothing
+	hint     string   // what to do instead of a value that is not allowed, or not there
+	meaning  string   // what it does in MM2; for a key of ours, here
+	here     string   // what Tandem does otherwise; empty is the same
+	change   string   // when to change it
+	live     bool     // a change needs no restart
+	own      bool     // Tandem's own key, unknown to MM2
+	internal bool     // MM2 fills it in itself; not for files
 }
 
 // anyNumber is the least value of a key without a lower bound.
@@ -107,6 +113,9 @@ func (k key) check(value string) error {
 		}
 	case list:
 		return k.checkList(value)
+	case throttles:
+		_, err := parseThrottles(value)
+		return err
 	case class:
 		return k.checkOneOf(javaTrim(value))
 	case text:
@@ -117,26 +126,54 @@ func (k key) check(value string) error {
 }
 
 func (k key) checkOneOf(value string) error {
-	if k.name == "status.address" && javaTrim(value) != "" {
+	switch {
+	case k.name == "status.address" && javaTrim(value) != "":
 		if _, port, err := net.SplitHostPort(javaTrim(value)); err != nil || port == "" {
 			return fmt.Errorf("must be host:port, such as 127.0.0.1:8383, or empty")
 		}
-	}
-	if k.name == "replication.policy.separator" && !topicChars.MatchString(value) {
+	case k.name == "replication.policy.separator" && !topicChars.MatchString(value):
 		return fmt.Errorf("must consist of characters that topic names may have: letters, digits, dot, underscore, hyphen")
+	case k.name == "group.id" && value == "":
+		return fmt.Errorf("must not be empty; without the line it is A-mm2")
+	case k.name == "group.instance.id" && value != "" && (!topicChars.MatchString(value) || len(value) > 249 || value == "." || value == ".."):
+		return fmt.Errorf("must be up to 249 letters, digits, dots, underscores and hyphens")
 	}
-	matches := func(allowed string) bool {
-		// Kafka compares security.protocol, and nothing else, without regard to case.
-		return allowed == value || k.name == "security.protocol" && strings.EqualFold(allowed, value)
-	}
-	if len(k.oneOf) == 0 || slices.ContainsFunc(k.oneOf, matches) {
+	if len(k.oneOf) == 0 || k.among(k.oneOf, value) {
 		return nil
 	}
-	blanks := ""
-	if slices.ContainsFunc(k.oneOf, func(allowed string) bool { return allowed == javaTrim(value) }) {
-		blanks = ", without blanks around it"
+	more := ""
+	if k.among(k.oneOf, javaTrim(value)) {
+		more = ", without blanks around it"
+	} else if k.hint != "" {
+		more = "; " + k.hint
 	}
-	return fmt.Errorf("must be %s%s", orList(k.oneOf), blanks)
+	return fmt.Errorf("must be %s%s", orList(k.oneOf), more)
+}
+
+func (k key) among(words []string, value string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return w == value || k.anyCase && strings.EqualFold(w, value) })
+}
+
+// canonical brings values that mean the same into one form.
+func (k key) canonical(value string) string {
+	switch k.kind {
+	case boolean:
+		return strings.ToLower(javaTrim(value))
+	case integer, long, short, class:
+		return javaTrim(value)
+	case list, regexList, throttles:
+		items, _ := splitList(value)
+		return strings.Join(items, ", ")
+	case text:
+		if k.anyCase {
+			for _, w := range k.oneOf {
+				if strings.EqualFold(w, value) {
+					return w
+				}
+			}
+		}
+	}
+	return value
 }
 
 func (k key) checkList(value string) error {
@@ -185,12 +222,18 @@ func (k key) limits() (low, high int64) {
 // allowed describes the values for the documentation.
 func (k key) allowed() string {
 	switch {
+	case k.kind == class:
+		var names []string
+		for _, c := range k.oneOf {
+			names = append(names, c[strings.LastIndexByte(c, '.')+1:])
+		}
+		return strings.Join(names, ", ")
 	case len(k.oneOf) > 0:
 		return strings.Join(k.oneOf, ", ")
 	case k.kind == boolean:
-		return "true, false"
+		return "" // the type says it
 	case strings.HasSuffix(k.name, "replication.factor"):
-		return "1 and up, or -1 for the broker's default"
+		return "1 and up, -1: the broker's default"
 	case (k.kind == integer || k.kind == long || k.kind == short) && k.min != anyNumber:
 		return fmt.Sprintf("%d and up", k.min)
 	case k.name == "bootstrap.servers":

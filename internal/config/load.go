@@ -30,6 +30,8 @@ type Config struct {
 	// Instance is group.instance.id, the name of this process among those that share the work; empty where it is to find one
 	// itself.
 	Instance string
+
+	settings []setting // for Effective and Diff
 }
 
 // Cluster is one of `clusters`.
@@ -64,7 +66,6 @@ type Flow struct {
 	SyncConfigs       time.Duration // 0 is off
 	SyncACLs          time.Duration // 0 is off
 	ACLMode           string        // mm2 or full
-	AdminTimeout      time.Duration
 
 	TopicRecreated string // halt or follow
 	RetentionGap   string // report or halt
@@ -97,6 +98,8 @@ type Flow struct {
 	MaxRequestBytes        int32  // max.request.size of the producer; 0: not set
 	Compression            string // compression.type of the producer; "": as the source has it
 
+	hash string
+
 	SourceConsumer Properties
 	SourceProducer Properties // for the offset syncs, where they are kept on the source
 	SourceAdmin    Properties
@@ -126,27 +129,6 @@ type GroupSync struct {
 	Interval time.Duration // 0 where it is not enabled
 }
 
-// Throttle bounds how fast a flow reads its source.
-type Throttle struct {
-	BytesPerSecond int64           // throttle.bytes.per.second; 0: unbounded
-	Topics         []TopicThrottle // throttle.topics, in the order of the file; the first that matches counts, beside the flow's own
-}
-
-// TopicThrottle bounds the topics that match a pattern, all of them together.
-type TopicThrottle struct {
-	Pattern        string // as it stands in the file: in logs, and equal patterns are one bound before and after a reload
-	Topics         *policy.Filter
-	BytesPerSecond int64
-}
-
-// Sharing is how processes that run the same flow divide its partitions: members of one group of the target.
-type Sharing struct {
-	Group     string        // ALIAS.group.id, MM2's own: while one of both is in it, the other cannot join
-	Session   time.Duration // session.timeout.ms: a process that is silent for so long is taken for dead
-	Heartbeat time.Duration // heartbeat.interval.ms
-	Rebalance time.Duration // rebalance.timeout.ms: how long a process may take to let partitions go
-}
-
 // Load reads the file at path. Only flows into the named clusters are kept; without names, all are. The error holds every
 // error of the file, one a line; the Config that comes with it has Path and Warnings only.
 func Load(path string, targets []string) (*Config, error) {
@@ -162,18 +144,21 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 	entries := parse(data, p)
 	resolveProviders(entries, p)
 	c := &Config{Path: path}
-	aliases := clusterAliases(entries, p)
+	bare := under(entries, "")
+	old := javaTrim(bare["mm2.compatibility"].value) == "3.9"
+	aliases := clusterAliases(entries, old, p)
 	if len(aliases) > 0 {
-		checkAll(entries, aliases, p)
+		checkAll(entries, aliases, old, p)
 		c.Clusters = clusters(entries, aliases, p)
 		checkTargets(targets, aliases, p)
 	}
-	b := builder{entries: entries, problems: p}
-	bare := under(entries, "")
+	b := builder{entries: entries, problems: p, old: old}
 	c.MemoryBytes = b.number(bare, "memory.bytes", process)
 	c.OffsetMapBytes = b.number(bare, "offset.map.bytes", process)
 	c.StatusAddress = javaTrim(b.processText(bare, "status.address"))
 	_, c.StatusNamed = bare["status.address"]
+	c.LogLevel = b.processText(bare, "log.level")
+	c.Instance = b.processText(bare, "group.instance.id")
 	b.checkCircles(aliases)
 	for _, f := range pairs(entries, aliases) {
 		if len(targets) == 0 || slices.Contains(targets, f.Target) {
@@ -181,6 +166,13 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 		}
 	}
 	b.onceEach(c.Flows)
+	b.checkGroups(c.Flows)
+	c.settings = b.processSettings(bare)
+	for i := range c.Flows {
+		own := b.flowSettings(c.Flows[i])
+		c.Flows[i].hash = hashOf(c.Flows[i], old, own)
+		c.settings = append(c.settings, own...)
+	}
 	if len(c.Flows) == 0 && len(p.errors) == 0 {
 		p.fail(0, "", "no flow has anything to do; enable one, as in %s.enabled = true", example(aliases))
 	}
@@ -199,14 +191,14 @@ func example(aliases []string) stream.Flow {
 	return stream.Flow{Source: aliases[0], Target: aliases[1]}
 }
 
-func clusterAliases(entries []entry, p *problems) []string {
+func clusterAliases(entries []entry, old bool, p *problems) []string {
 	e, ok := under(entries, "")["clusters"]
 	if !ok {
 		p.fail(0, "", "clusters is missing; list the aliases of the clusters, as in: clusters = A, B")
 		return nil
 	}
 	items, empty := splitList(e.value)
-	if empty {
+	if empty && !old {
 		warnEmptyElement(e, p)
 	}
 	var aliases []string

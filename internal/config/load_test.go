@@ -162,7 +162,7 @@ func TestDefaults(t *testing.T) {
 	c := load(t, base)
 	f := flowOf(t, c, "A", "B")
 	if c.MemoryBytes != 64<<20 || f.ReplicationFactor != 2 || f.RefreshTopics != 10*time.Minute || f.SyncConfigs != 10*time.Minute ||
-		f.AdminTimeout != time.Minute || f.OffsetSyncs != (OffsetSyncs{true, "source", 3, 100}) || f.HeartbeatInterval != time.Second ||
+		f.OffsetSyncs != (OffsetSyncs{true, "source", 3, 100}) || f.HeartbeatInterval != time.Second ||
 		f.HeartbeatsFactor != 3 || f.OffsetsTopic != "mm2-offsets.A.internal" || f.OffsetsPartitions != 25 || f.OffsetsFactor != 3 ||
 		f.FlushInterval != time.Minute || f.AutoOffsetReset != "earliest" || f.IsolationLevel != "read_uncommitted" ||
 		f.FetchMaxBytes != 0 || f.MaxPartitionFetchBytes != 0 || f.MaxRequestBytes != 0 || f.Compression != "" {

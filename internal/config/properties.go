@@ -16,6 +16,8 @@ type entry struct {
 	raw   string // value as written, after the escapes of the format
 	value string // value with placeholders resolved
 	line  int    // where the key stands, from 1
+
+	providers string // names of the providers that filled placeholders in
 }
 
 const byteOrderMark = "\xEF\xBB\xBF"

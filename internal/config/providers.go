@@ -39,6 +39,7 @@ func resolveProviders(entries []entry, p *problems) {
 		if strings.HasPrefix(e.key, "config.providers") {
 			continue
 		}
+		var from []string
 		e.value = placeholder.ReplaceAllStringFunc(e.raw, func(text string) string {
 			m := placeholder.FindStringSubmatch(text)
 			lookup, declared := providers[m[1]]
@@ -54,8 +55,12 @@ func resolveProviders(entries []entry, p *problems) {
 				p.fail(e.line, e.key, "resolve %s: %v", text, err)
 				return text
 			}
+			if !slices.Contains(from, m[1]) {
+				from = append(from, m[1])
+			}
 			return value
 		})
+		e.providers = strings.Join(from, ", ")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // hidden stands in for a secret.
-const hidden = "(hidden)"
+const hidden = "[hidden]"
 
 // secretWords mark a key as secret, wherever in the key they stand.
 var secretWords = []string{

@@ -69,6 +69,7 @@ func outputs(c *Config, err error) string {
 	for _, w := range c.Warnings {
 		fmt.Fprintf(&b, "%v %s\n", w, w)
 	}
+	fmt.Fprintf(&b, "%+v %+v\n", c.Effective(), Diff(&Config{}, c))
 	for _, f := range c.Flows {
 		for _, p := range []Properties{f.SourceConsumer, f.SourceProducer, f.SourceAdmin, f.TargetProducer, f.TargetAdmin} {
 			text, _ := json.Marshal(p)
@@ -95,7 +96,7 @@ func TestRedact(t *testing.T) {
 		{"A.ssl.key.password", "${env:PW}", `"${env:PW}"`},
 		{"A.ssl.key.password", "${env:PW}x", hidden},
 		{"A.ssl.key.password", "${x}y}", hidden},
-		{"proxy.url", "http://u:p@host/x", `"http://(hidden)@host/x"`},
+		{"proxy.url", "http://u:p@host/x", `"http://[hidden]@host/x"`},
 	} {
 		if got := Redact(c.key, c.value); got != c.want {
 			t.Errorf("Redact(%s, %s) = %s, want %s", c.key, c.value, got, c.want)

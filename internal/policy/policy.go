@@ -24,6 +24,7 @@ type Policy struct {
 	separator string
 	internal  string // the internal separator
 	source    string // source.cluster.alias; only the identity policy asks for it
+	before40  bool   // internal topics are those of 3.9
 }
 
 // New makes the policy of replication.policy.class. An empty separator stands for the default; internalSeparator is
@@ -44,6 +45,13 @@ func New(class, separator string, internalSeparator bool, sourceAlias string) (P
 		return Policy{}, fmt.Errorf("use replication policy %q: only %s and %s are available", class, DefaultClass, IdentityClass)
 	}
 	return p, nil
+}
+
+// Before40 is the same policy with the internal topics of MM2 up to 3.9: all that end in .internal or -internal. Since 4.0 (KIP-1074)
+// users' topics may have such names.
+func (p Policy) Before40() Policy {
+	p.before40 = true
+	return p
 }
 
 // RemoteTopic is the name on the target of a topic of the source.
@@ -114,13 +122,19 @@ func (p Policy) IsCheckpointsTopic(topic string) bool {
 	return strings.HasSuffix(topic, p.internal+checkpointsMiddle+p.internal+internalSuffix)
 }
 
-// IsMM2InternalTopic is true for topics that MM2 keeps its own state in (KIP-1074, Kafka 4.0).
+// IsMM2InternalTopic is true for topics that MM2 keeps its own state in.
 func (p Policy) IsMM2InternalTopic(topic string) bool {
+	if p.before40 {
+		return strings.HasSuffix(topic, p.internal+internalSuffix)
+	}
 	return strings.HasPrefix(topic, "mm2") && strings.HasSuffix(topic, p.internal+internalSuffix) || p.IsCheckpointsTopic(topic)
 }
 
 // IsInternalTopic is true for topics that are never replicated: MM2's own, Kafka's and hidden ones.
 func (p Policy) IsInternalTopic(topic string) bool {
+	if p.before40 && (strings.HasSuffix(topic, "-"+internalSuffix) || strings.HasSuffix(topic, "."+internalSuffix)) {
+		return true
+	}
 	return p.IsMM2InternalTopic(topic) || strings.HasPrefix(topic, "__") || strings.HasPrefix(topic, ".")
 }
 

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// Change is one setting that differs between two readings of a file.
+type Change struct {
+	Flow, Key string // Flow empty for the process
+	From, To  string // secrets are [hidden]; empty: not set
+	Live      bool   // can be applied without a restart
+}
+
+// Diff lists what has changed, in the order of Effective of the one after. The key of a client's setting has the client in front, as in
+// source.consumer.isolation.level; of those that all clients of a cluster share, only the side. A flow that has come or gone is
+// one change, of the key "flow".
+func Diff(before, after *Config) []Change {
+	var all []Change
+	add := func(c Change) {
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	had, has := byPlace(before), byPlace(after)
+	was, is := flowNames(before), flowNames(after)
+	for _, s := range after.settings {
+		b, both := had[s.place()]
+		switch {
+		case s.Flow != "" && !slices.Contains(was, s.Flow):
+			add(Change{Flow: s.Flow, Key: "flow", From: "none", To: "new"})
+		case both && b.mark != s.mark:
+			// A job that did not run cannot be given another interval, and one that runs is not ended by it.
+			add(Change{Flow: s.Flow, Key: s.name(), From: b.Value, To: s.Value, Live: s.live && b.idle == s.idle})
+		case !both && s.optional():
+			add(Change{Flow: s.Flow, Key: s.name(), To: s.Value, Live: s.live})
+		}
+	}
+	for _, b := range before.settings {
+		switch _, both := has[b.place()]; {
+		case b.Flow != "" && !slices.Contains(is, b.Flow):
+			add(Change{Flow: b.Flow, Key: "flow", From: "there", To: "gone"})
+		case !both && b.optional():
+			add(Change{Flow: b.Flow, Key: b.name(), From: b.Value, Live: b.live})
+		}
+	}
+	return all
+}
+
+func flowNames(c *Config) []string {
+	var names []string
+	for _, f := range c.Flows {
+		names = append(names, f.String())
+	}
+	return names
+}
+
+type settingPlace struct{ flow, part, key string }
+
+func (s setting) place() settingPlace { return settingPlace{s.Flow, s.Part, s.Key} }
+
+func byPlace(c *Config) map[settingPlace]setting {
+	all := make(map[settingPlace]setting, len(c.settings))
+	for _, s := range c.settings {
+		all[s.place()] = s
+	}
+	return all
+}
+
+// optional says that the setting is only there when it is set. Others come and go with a switch, which is told in their place.
+func (s setting) optional() bool { return s.Part != "" && s.Part != partWorker }
+
+func (s setting) name() string {
+	side, kind, isClient := strings.Cut(s.Part, " ")
+	switch {
+	case !isClient:
+		return s.Key
+	case isShared(s.Key):
+		return side + "." + s.Key
+	}
+	return side + "." + kind + "." + s.Key
+}
