@@ -32,9 +32,6 @@ type Authorizer interface {
 func (k *Keeper) SyncACLs(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.rules.ACLs.Enabled {
-		return nil
-	}
 	state, hindrance, err := k.readACLs(ctx)
 	if err != nil {
 		return err

@@ -173,7 +173,7 @@ func full(t *testing.T) (*world, *fakeLog) {
 	t.Helper()
 	log := &fakeLog{}
 	r := rules()
-	r.ACLs = ACLRules{Enabled: true, Full: true, Notes: NewNotes(log, "notes"), Own: []string{"User:tandem"},
+	r.ACLs = ACLRules{Full: true, Notes: NewNotes(log, "notes"), Own: []string{"User:tandem"},
 		Groups: func(g string) bool { return strings.HasPrefix(g, "g") || g == stream.AnyResource }}
 	return newWorld(t, r), log
 }
@@ -181,9 +181,7 @@ func full(t *testing.T) (*world, *fakeLog) {
 // asMM2 gives a world mode mm2.
 func asMM2(t *testing.T) *world {
 	t.Helper()
-	r := rules()
-	r.ACLs = ACLRules{Enabled: true}
-	return newWorld(t, r)
+	return newWorld(t, rules())
 }
 
 func (w *world) syncACLs() {

@@ -12,9 +12,8 @@ import (
 // By default they are MM2's: literal bindings of replicated topics, without what allows to write; nothing is ever deleted. Full
 // adds prefixed patterns, groups and transactional ids, and deletes what this flow made once the source has it no more.
 type ACLRules struct {
-	Enabled bool                    // sync.topic.acls.enabled
-	Full    bool                    // sync.topic.acls.mode=full
-	Groups  func(group string) bool // groups and groups.exclude; asked where Full is set, nil lets none pass
+	Full   bool                    // sync.topic.acls.mode=full
+	Groups func(group string) bool // groups and groups.exclude; asked where Full is set, nil lets none pass
 	// Own are principals that the flow itself may have. Where Full is set, what denies them something is not carried over: it
 	// would stop the flow. Empty where they are not known.
 	Own []string

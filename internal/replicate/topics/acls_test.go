@@ -64,8 +64,10 @@ func TestACLsThatGoAlong(t *testing.T) {
 				full       bool
 			}{{"mm2", c.mm2, false}, {"full", c.full, true}} {
 				r := rules()
-				r.Replicates = func(topic string) bool { return !strings.HasPrefix(topic, "__") && !strings.HasPrefix(topic, "secret") && !strings.HasPrefix(topic, "B.") }
-				r.ACLs = ACLRules{Enabled: true, Full: mode.full, Own: []string{"User:tandem"},
+				r.Replicates = func(topic string) bool {
+					return !strings.HasPrefix(topic, "__") && !strings.HasPrefix(topic, "secret") && !strings.HasPrefix(topic, "B.")
+				}
+				r.ACLs = ACLRules{Full: mode.full, Own: []string{"User:tandem"},
 					Groups: func(g string) bool { return strings.HasPrefix(g, "g") || g == stream.AnyResource }}
 				if c.with != nil {
 					c.with(&r)
@@ -109,15 +111,6 @@ func TestSyncACLsWritesOnlyWhatDiffers(t *testing.T) {
 	w.source.allow("alice +READ topic orders")
 	w.syncACLs()
 	expect(t, "what someone took away comes back", w.asked(), "+alice +READ topic A.orders")
-}
-
-func TestSyncACLsThatAreSwitchedOff(t *testing.T) {
-	w := newWorld(t, rules())
-	w.source.allow("alice +READ topic orders")
-	w.syncACLs()
-	if w.source.auth.shown+w.target.auth.shown != 0 {
-		t.Error("a cluster was asked for ACLs")
-	}
 }
 
 // Each story begins with alice's and bob's rights on orders, of which the flow made alice's, and carol's by hand on the target.
@@ -220,7 +213,7 @@ func pairOf(t *testing.T, remote func(alias, topic string) string) (ab, ba *worl
 		r := rules()
 		r.Remote = func(topic string) string { return remote(source, topic) }
 		r.Replicates = func(topic string) bool { return !strings.HasPrefix(topic, target+".") }
-		r.ACLs = ACLRules{Enabled: true, Full: true, Groups: func(string) bool { return true },
+		r.ACLs = ACLRules{Full: true, Groups: func(string) bool { return true },
 			Notes: NewNotes(notes, "notes"), Echo: NewNotes(echo, "echo")}
 		w := &world{t: t, source: from, target: to}
 		w.keeper = New(stream.Flow{Source: source, Target: target}, from, to, r, func(stream.Event) {})

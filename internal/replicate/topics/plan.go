@@ -19,8 +19,9 @@ type Rules struct {
 	Factor         int16                     // replication.factor of new remote topics; -1 leaves it to the target
 	ACLs           ACLRules
 
-	// KeepConfigs leaves the configs of remote topics that exist out of a Plan; sync.topic.configs.enabled=false.
-	KeepConfigs bool
+	// What a Plan leaves out, since nobody syncs it: the configs of remote topics that exist (sync.topic.configs.enabled=false),
+	// and ACLs (sync.topic.acls.enabled=false).
+	KeepConfigs, KeepACLs bool
 	// Validate tells, by name, why the target would refuse to create topics, and creates none. A Plan asks it; it may be nil.
 	Validate func(ctx context.Context, topics []stream.NewTopic) (map[string]error, error)
 }

@@ -221,7 +221,7 @@ func (v *preview) alter(t Topic, source, target []stream.ConfigEntry) {
 
 func (v *preview) acls(ctx context.Context, sources []string) error {
 	k := v.keeper
-	if !k.rules.ACLs.Enabled {
+	if k.rules.KeepACLs {
 		return nil
 	}
 	state, hindrance, err := k.readACLs(ctx)

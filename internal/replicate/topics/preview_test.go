@@ -126,7 +126,7 @@ func TestPlanOfNothing(t *testing.T) {
 
 func TestPlanLeavesOutWhatIsSwitchedOff(t *testing.T) {
 	w := newWorld(t, rules())
-	w.keeper.rules.KeepConfigs = true
+	w.keeper.rules.KeepConfigs, w.keeper.rules.KeepACLs = true, true
 	w.source.put("orders", 1, "retention.ms=5")
 	w.target.put("A.orders", 1)
 	w.source.allow("alice +READ topic orders")
