@@ -81,6 +81,7 @@ var clientRows = map[string][]key{
 		{name: "reconnect.backoff.ms", kind: long, def: "50", min: 0, meaning: "The same for connections.", here: "same; the longer one of the two counts for both.", change: "Rarely."},
 		{name: "reconnect.backoff.max.ms", kind: long, def: "1000", min: 0, meaning: "Longest pause.", here: "same, for both.", change: "Rarely."},
 		{name: "metric.reporters", kind: list, effect: absent, quiet: []string{"", jmxReporter}, meaning: "Classes that metrics are given to.", here: noClasses, hint: "Prometheus finds the metrics at status.address"},
+		{name: "security.providers", kind: list, effect: absent, quiet: []string{""}, meaning: "Java's security providers.", here: noClasses, hint: "Remove it"},
 	},
 	"consumer": {
 		{name: "auto.offset.reset", kind: text, def: "earliest", oneOf: []string{"earliest", "latest", "none"},

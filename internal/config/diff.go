@@ -23,6 +23,7 @@ func Diff(before, after *Config) []Change {
 		}
 	}
 	had, has := byPlace(before), byPlace(after)
+	hadParts, hasParts := clientsOf(before), clientsOf(after)
 	was, is := flowNames(before), flowNames(after)
 	for _, s := range after.settings {
 		b, both := had[s.place()]
@@ -32,7 +33,7 @@ func Diff(before, after *Config) []Change {
 		case both && b.mark != s.mark:
 			// A job that did not run cannot be given another interval, and one that runs is not ended by it.
 			add(Change{Flow: s.Flow, Key: s.name(), From: b.Value, To: s.Value, Live: s.live && b.idle == s.idle})
-		case !both && s.optional():
+		case !both && hadParts[s.part()]:
 			add(Change{Flow: s.Flow, Key: s.name(), To: s.Value, Live: s.live})
 		}
 	}
@@ -40,7 +41,7 @@ func Diff(before, after *Config) []Change {
 		switch _, both := has[b.place()]; {
 		case b.Flow != "" && !slices.Contains(is, b.Flow):
 			add(Change{Flow: b.Flow, Key: "flow", From: "there", To: "gone"})
-		case !both && b.optional():
+		case !both && hasParts[b.part()]:
 			add(Change{Flow: b.Flow, Key: b.name(), From: b.Value, Live: b.live})
 		}
 	}
@@ -67,8 +68,19 @@ func byPlace(c *Config) map[settingPlace]setting {
 	return all
 }
 
-// optional says that the setting is only there when it is set. Others come and go with a switch, which is told in their place.
-func (s setting) optional() bool { return s.Part != "" && s.Part != partWorker }
+func (s setting) part() settingPlace { return settingPlace{flow: s.Flow, part: s.Part} }
+
+// clientsOf are the clients that a reading has. A setting that only one reading has was set there, if both have its client. All others
+// come and go with a switch, which is told in their place.
+func clientsOf(c *Config) map[settingPlace]bool {
+	all := make(map[settingPlace]bool)
+	for _, s := range c.settings {
+		if s.Part != "" && s.Part != partWorker {
+			all[s.part()] = true
+		}
+	}
+	return all
+}
 
 func (s setting) name() string {
 	side, kind, isClient := strings.Cut(s.Part, " ")

@@ -35,6 +35,9 @@ func TestTableIsSound(t *testing.T) {
 		if k.meaning == "" || k.scopes == 0 || k.kind == "" {
 			t.Errorf("%s is not described", k.name)
 		}
+		if k.effect == absent && (k.here == "" || k.hint == "") || k.effect == needless && k.here == "" && !k.internal {
+			t.Errorf("%s does not say why it has no effect", k.name)
+		}
 		if k.effect == used && k.change == "" {
 			t.Errorf("%s does not say when to change it", k.name)
 		}
@@ -42,6 +45,9 @@ func TestTableIsSound(t *testing.T) {
 			if err := k.check(k.def); err != nil {
 				t.Errorf("the default of %s is not allowed: %v", k.name, err)
 			}
+		}
+		if k.def39 != "" && k.check(k.def39) != nil {
+			t.Errorf("the default of %s in 3.9 is not allowed", k.name)
 		}
 	}
 	for _, now := range renamed {

@@ -47,6 +47,43 @@ func TestDefaultPolicyVectors(t *testing.T) {
 	}
 }
 
+// Up to 3.9 a suffix made a topic internal; KIP-1074 left those to their owners.
+func TestInternalTopicsBefore40(t *testing.T) {
+	for _, c := range []struct {
+		topic            string
+		separator        string
+		before, mm2, now bool
+	}{
+		{"orders", "", false, false, false},
+		{"foo.internal", "", true, true, false},
+		{"foo-internal", "", true, false, false},
+		{"A.mm2-foo.internal", "", true, true, false},
+		{"mm2-offsets-CLUSTER-internal", "", true, false, false},
+		{"mm2-offset-syncs.B.internal", "", true, true, true},
+		{"A.checkpoints.internal", "", true, true, true},
+		{"__consumer_offsets", "", true, false, true},
+		{".x", "", true, false, true},
+		{"internal", "", false, false, false},
+		{"foo_internal", "_", true, true, false},
+		{"foo.internal", "_", true, false, false},
+		{"mm2-configs.A.internal", "_", true, false, false},
+	} {
+		for _, class := range []string{DefaultClass, IdentityClass} {
+			p := mustPolicy(t, class, c.separator, true, "A")
+			if got := p.IsInternalTopic(c.topic); got != c.now {
+				t.Errorf("%q with %q: internal %v", c.topic, c.separator, got)
+			}
+			old := p.Before40()
+			if got := old.IsInternalTopic(c.topic); got != c.before {
+				t.Errorf("%q with %q: internal before 4.0: %v", c.topic, c.separator, got)
+			}
+			if got := old.IsMM2InternalTopic(c.topic); got != c.mm2 {
+				t.Errorf("%q with %q: MM2's own before 4.0: %v", c.topic, c.separator, got)
+			}
+		}
+	}
+}
+
 func TestIdentityPolicyRenamesOnlyHeartbeats(t *testing.T) {
 	p := mustPolicy(t, IdentityClass, "", true, "A")
 	for _, c := range []struct{ topic, remote, source, upstream, original string }{
