@@ -68,6 +68,12 @@ func (w *Wire) Offsets(ctx context.Context, partitions []stream.Partition, at in
 	return offsetsOnly(found), failed, nil
 }
 
+// StableOffsets asks for the last stable offset of each partition: below it every transaction has ended.
+func (w *Wire) StableOffsets(ctx context.Context, partitions []stream.Partition) (map[stream.Partition]int64, map[stream.Partition]error) {
+	found, failed := listOffsetsAs(ctx, w.client, partitions, stream.Latest, 1)
+	return offsetsOnly(found), failed
+}
+
 func offsetsOnly(found map[stream.Partition]OffsetTime) map[stream.Partition]int64 {
 	offsets := make(map[stream.Partition]int64, len(found))
 	for p, o := range found {
@@ -78,12 +84,17 @@ func offsetsOnly(found map[stream.Partition]OffsetTime) map[stream.Partition]int
 
 // listOffsets asks the leaders of the partitions.
 func listOffsets(ctx context.Context, cl *kgo.Client, partitions []stream.Partition, at int64) (map[stream.Partition]OffsetTime, map[stream.Partition]error) {
+	return listOffsetsAs(ctx, cl, partitions, at, 0)
+}
+
+// listOffsetsAs also says as whom to ask: 1 is a reader with read_committed.
+func listOffsetsAs(ctx context.Context, cl *kgo.Client, partitions []stream.Partition, at int64, isolation int8) (map[stream.Partition]OffsetTime, map[stream.Partition]error) {
 	found, failed := make(map[stream.Partition]OffsetTime, len(partitions)), make(map[stream.Partition]error)
 	if len(partitions) == 0 {
 		return found, failed
 	}
 	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
+	req.ReplicaID, req.IsolationLevel = -1, isolation
 	topics := make(places)
 	for _, p := range partitions {
 		i := topics.at(p.Topic, func() {

@@ -105,12 +105,17 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 	}
 	p.counters.acked(int64(s.records), int64(s.bytes))
 	part.told = s.next
-	p.acked(ack)
+	p.txn.reaches(part)
+	p.tells(ack)
 }
 
 // recover decides how a partition goes on after a failed produce. All of its in-flight batches have been answered.
 func (p *Pipe) recover(part *partition) {
 	err := part.failure
+	if p.doubtful(part, err) {
+		p.giveUp(err)
+		return
+	}
 	if gap := (*foreignError)(nil); errors.As(err, &gap) {
 		p.inspect(part, gap)
 		return
@@ -123,6 +128,10 @@ func (p *Pipe) recover(part *partition) {
 		part.phase = retrying
 		part.lastAck = time.Time{} // whoever leads next has to show first that it knows us
 		if !p.copyInFlight(part) { // no room to keep them: read them again, from where the target says
+			if p.txn != nil {
+				p.giveUp(fmt.Errorf("no memory to keep what has to be sent again: %w", err))
+				return
+			}
 			p.dropInFlight(part)
 			part.failure = nil
 			part.phase = starting

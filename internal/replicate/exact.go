@@ -225,6 +225,15 @@ func (r *Resumption) foreign(ctx context.Context, q Question, behind Start, reas
 
 // takeOver goes on behind what MM2 has copied, of which it notes no more than every minute.
 func (r *Resumption) takeOver(ctx context.Context, q Question, at Start, lower stream.Upstream, end stream.Downstream) (Start, bool, error) {
+	if lower > 0 && end > 0 && !r.SharedRemote {
+		exactly, err := r.transactional(ctx, q.Remote, end)
+		if err != nil {
+			return at, false, fmt.Errorf("look at the end of %s: %w", q.Remote, err)
+		}
+		if exactly {
+			return Start{Next: lower, Sequence: at.Sequence, Down: BaseOf(end)}, true, nil
+		}
+	}
 	found, err := r.locate(ctx, q.Assignment, lower, end)
 	if err != nil {
 		return at, false, err

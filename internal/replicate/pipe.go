@@ -63,6 +63,9 @@ type Config struct {
 	// SharedRemote says that others write to the remote partitions as well, so that our records do not stand at offsets that
 	// can be foretold.
 	SharedRemote bool
+	// Transactions, if not nil, has all that is sent go in transactions of Producer, which has to be a transactional one with an epoch
+	// of its own for each pipe. Senders make batches part of the transaction; Acked is then told of places only.
+	Transactions Transactions
 	// TopicGone, if not nil, is called whenever the source does not know a topic of an assignment any more: it may have been
 	// made anew. It must not block.
 	TopicGone func()
@@ -113,6 +116,8 @@ type Pipe struct {
 	reading context.Context //nolint:containedctx // Run's own: of the fetch loops and everything that asks
 	sending context.Context //nolint:containedctx // Run's own: of the senders; it outlives reading, so that answers still come in
 
+	txn *transaction // nil without transactions
+
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
 
 	unsure    map[*partition]unsure
@@ -146,18 +151,21 @@ func New(c Config) *Pipe {
 		stopped:     make(chan struct{}),
 		outages:     make(outages),
 		unsure:      make(map[*partition]unsure),
+		txn:         newTransaction(c.Transactions),
 	}
 	return p
 }
 
 // Assign replaces the set of partitions to replicate. It returns when the pipe has taken it, or ctx ends.
 func (p *Pipe) Assign(ctx context.Context, partitions []Assignment) error {
+	p.txn.asks()
 	select {
 	case p.assignments <- partitions:
 		return nil
 	case <-p.stopped:
 		return errStopped
 	case <-ctx.Done():
+		p.txn.answered()
 		return ctx.Err()
 	}
 }
@@ -185,7 +193,7 @@ func (p *Pipe) Run(ctx context.Context) error {
 	p.finish()
 	loops.Wait()
 	p.letGo()
-	return nil
+	return p.txn.ended()
 }
 
 // letGo gives back the memory of what was fetched and will not be sent.
@@ -209,7 +217,7 @@ func (p *Pipe) loop(ctx context.Context) {
 	defer close(p.stopped)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
-	for {
+	for p.txn.ended() == nil {
 		select {
 		case <-ctx.Done():
 			return
@@ -217,8 +225,12 @@ func (p *Pipe) loop(ctx context.Context) {
 			p.fetched(a)
 		case a := <-p.answers:
 			p.answered(a)
-		case list := <-p.assignments:
+		case list := <-p.assignable():
+			p.txn.answered()
 			p.assign(list)
+		case <-p.txn.knocks():
+		case err := <-p.txn.outcome():
+			p.wasCommitted(err)
 		case leaders := <-p.source.out:
 			p.sourceMoved(leaders)
 		case leaders := <-p.target.out:
@@ -233,6 +245,7 @@ func (p *Pipe) loop(ctx context.Context) {
 			question()
 		}
 		p.takeAnswers()
+		p.transact(time.Now())
 		p.pump()
 		p.arm(retry)
 	}
@@ -252,6 +265,10 @@ func (p *Pipe) takeAnswers() {
 
 // finish waits for what is in flight.
 func (p *Pipe) finish() {
+	if p.txn.ended() != nil {
+		return
+	}
+	defer p.lastCommit()
 	deadline := time.NewTimer(stopWait)
 	defer deadline.Stop()
 	for p.openRequests() > 0 {

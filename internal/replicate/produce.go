@@ -77,6 +77,9 @@ func (p *Pipe) senderOf(broker int32) *sender {
 
 // pump fills free requests from the ready lists: one batch of each partition in turn.
 func (p *Pipe) pump() {
+	if p.txn.rests() {
+		return
+	}
 	for _, s := range p.senders {
 		for s.open < maxInFlight && len(s.ready) > 0 {
 			r := p.nextRequest(s)
@@ -99,6 +102,9 @@ func (p *Pipe) nextRequest(s *sender) *request {
 		part := s.ready[0]
 		s.ready = s.ready[1:]
 		part.queued = false
+		if p.txn.holdsBack(part) {
+			continue
+		}
 		leader, ok := p.targetLeaders[part.Remote]
 		if !ok || leader.Broker != s.broker || !part.ready(s.broker) {
 			p.enqueue(part) // its leader has moved
@@ -117,6 +123,7 @@ func (p *Pipe) nextRequest(s *sender) *request {
 			part.inFlight = append(part.inFlight, batch)
 		}
 		batch.answered = false
+		p.begins(part, time.Now())
 		part.open++
 		part.broker = s.broker
 		size += len(batch.raw)

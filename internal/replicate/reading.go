@@ -211,6 +211,7 @@ func (p *Pipe) start(r resumed) {
 		if p.shared && s.Skip > 0 {
 			part.down = s.Behind
 		}
+		p.startsEpoch(part)
 		p.settles(part)
 		p.read(part)
 	}

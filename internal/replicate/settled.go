@@ -54,6 +54,6 @@ func (p *Pipe) nowSettled(now time.Time) {
 // tellPlace is an ack of no records.
 func (p *Pipe) tellPlace(part *partition, now time.Time) {
 	part.told = part.acked
-	p.acked(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
+	p.tells(stream.Ack{Source: part.Source, Remote: part.Remote, Topic: part.Topic,
 		Next: part.acked, NextSequence: part.flushed, LeaderEpoch: part.ackedEpoch.Number(), NextDown: part.down.Offset(), At: now})
 }

@@ -72,7 +72,7 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			p.budget.add(s.owned)
 			part.letViewsGo(used, false)
 		}
-		batch.Stamp(s.raw, batch.Producer{ID: p.producer.ID, Epoch: p.producer.Epoch, Sequence: part.sequence})
+		batch.Stamp(s.raw, batch.Producer{ID: p.producer.ID, Epoch: p.producer.Epoch, Sequence: part.sequence, Transactional: p.txn != nil})
 		part.sequence = batch.NextSequence(part.sequence, s.records)
 		p.counters.form(out.Form, s)
 		return s, nil
