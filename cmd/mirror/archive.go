@@ -28,14 +28,15 @@ type archiving struct {
 	ring   *keys.Ring // nil: not encrypted
 	writer atomic.Pointer[archive.Archiver]
 	failed atomic.Bool // it has ended, and replication goes on without it
-	opened time.Time
 
 	together atomic.Bool // replication need not wait for its start any more
 	kicked   chan struct{}
+	watch    atomic.Pointer[watch]
 	runs     runs
 	groups   atomic.Int64 // positions of groups that are kept in memory
 
 	mu     sync.Mutex // guards what follows
+	opened time.Time  // or when partitions came to this process last
 	errors map[store.Kind]int64
 	told   time.Time        // of the last error of the store that was passed over
 	last   archive.Standing // before it has begun, and after it has failed
@@ -43,7 +44,7 @@ type archiving struct {
 
 // openArchive opens the store and the keys of a flow's archive. They are asked nothing yet: an error is one of the file.
 func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
-	c := f.conf.Archive
+	c := f.conf().Archive
 	a := &archiving{flow: f, opened: time.Now(), kicked: make(chan struct{}, 1), last: archive.Standing{Oldest: time.Now()}, errors: make(map[store.Kind]int64)}
 	var err error
 	if len(c.KeyURLs) > 0 {
@@ -93,7 +94,7 @@ func (a *archiving) retried(r store.Retry) {
 // run archives until ctx ends, and then writes what waits. Where replication is to go on without an archive (archive.on.failure=detach)
 // it returns an error only if the store or the file is not fit for one.
 func (a *archiving) run(ctx context.Context) error {
-	id, err := a.clusterID(ctx, a.conf.Source, a.clients.source)
+	id, err := a.clusterID(ctx, a.conf().Source, a.clients.source)
 	if err == nil {
 		err = a.probe(ctx)
 	}
@@ -105,10 +106,13 @@ func (a *archiving) run(ctx context.Context) error {
 	}
 	writer := archive.New(a.config(id), source{a}, a.store)
 	a.writer.Store(writer)
-	a.tell(stream.Info, "archiving", stream.F("writer", writerName(a.conf.Target)))
+	a.tell(stream.Info, "archiving", stream.F("writer", a.writerName()))
 	group, beside := errgroup.WithContext(ctx)
 	group.Go(func() error { return writer.Run(beside) })
-	group.Go(func() error { return newWatch(a, writer).run(beside) })
+	w := newWatch(a, writer)
+	a.watch.Store(w)
+	group.Go(func() error { return w.run(beside) })
+	defer time.AfterFunc(answerWait, a.assign).Stop()
 	group.Go(func() error { return a.watchGroups(beside, writer) })
 	group.Go(func() error { return a.keepRuns(beside, writer) })
 	group.Go(func() error { return a.keepIndex(beside) })
@@ -127,8 +131,8 @@ func (a *archiving) stopped(ctx context.Context, err error) error {
 		a.last = last
 		a.mu.Unlock()
 	}
-	if a.conf.Archive.Pause {
-		return fmt.Errorf("flow %s: archive.on.failure=pause: %w", a.conf.Flow, err)
+	if a.conf().Archive.Pause {
+		return fmt.Errorf("flow %s: archive.on.failure=pause: %w", a.conf().Flow, err)
 	}
 	a.tell(stream.Error, "the archive has stopped, and nothing is archived any more; see to it, then start mirror again", stream.F("error", err))
 	<-ctx.Done()
@@ -136,7 +140,7 @@ func (a *archiving) stopped(ctx context.Context, err error) error {
 }
 
 func (a *archiving) config(clusterID string) archive.Config {
-	c := a.conf.Archive
+	c := a.conf().Archive
 	compression := bundle.Zstd
 	if c.Compression == "none" {
 		compression = bundle.None
@@ -146,18 +150,26 @@ func (a *archiving) config(clusterID string) archive.Config {
 		keeper = a.ring
 	}
 	return archive.Config{
-		Flow: a.conf.Flow, ClusterID: clusterID, Writer: writerName(a.conf.Target), Committed: a.conf.IsolationLevel == "read_committed",
+		Flow: a.conf().Flow, ClusterID: clusterID, Writer: a.writerName(), Committed: a.conf().IsolationLevel == "read_committed",
 		FlushInterval: c.FlushInterval, FlushBytes: c.FlushBytes, Memory: c.Memory, Compression: compression, Keeper: keeper,
-		Pause: c.Pause, FromNow: c.FromNow, Offers: a.conf.Enabled, Report: a.report,
+		Pause: c.Pause, FromNow: c.FromNow, Offers: a.conf().Enabled, Report: a.report,
 	}
 }
 
-// writerName tells the writers of one source apart, whose flows have different targets.
-func writerName(target string) string {
+// writerName tells the writers of one source apart, whose flows have different targets, and the processes of one flow.
+func (a *archiving) writerName() string {
+	name := "mirror-" + plain(a.conf().Target)
+	if a.process != "" {
+		name += "-" + plain(a.process)
+	}
+	return name
+}
+
+// plain has only characters that names of objects may have.
+func plain(s string) string {
 	var b strings.Builder
-	b.WriteString("mirror-")
-	for i := range len(target) {
-		if c := target[i]; c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+	for i := range len(s) {
+		if c := s[i]; c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "_%02X", c)
@@ -176,7 +188,7 @@ const (
 func (a *archiving) probe(ctx context.Context) error {
 	told := ""
 	for pause := probeFirst; ; pause = min(2*pause, probeLast) {
-		name := fmt.Sprintf("v1/probe/%s-%d", writerName(a.conf.Target), time.Now().UnixNano())
+		name := fmt.Sprintf("v1/probe/%s-%d", a.writerName(), time.Now().UnixNano())
 		err := store.Probe(ctx, a.store, name)
 		if refused := (*store.Error)(nil); errors.As(err, &refused) && refused.Op == "delete" && refused.Kind == store.AccessDenied {
 			err = nil
@@ -185,7 +197,7 @@ func (a *archiving) probe(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, store.ErrUnfit):
-			return cannotRun{fmt.Errorf("flow %s: archive.url: %w", a.conf.Flow, err)}
+			return cannotRun{fmt.Errorf("flow %s: archive.url: %w", a.conf().Flow, err)}
 		case err == nil:
 			if told != "" {
 				a.tell(stream.Info, "the archive's store is there")
@@ -210,9 +222,9 @@ func (a *archiving) probe(ctx context.Context) error {
 func (a *archiving) cannotBegin(k store.Kind) string {
 	meanwhile := "; replication goes on, and the archive begins when the store is there"
 	switch {
-	case a.conf.Archive.Pause && a.conf.Enabled:
+	case a.conf().Archive.Pause && a.conf().Enabled:
 		meanwhile = "; replication waits for it (archive.on.failure=pause)"
-	case !a.conf.Enabled:
+	case !a.conf().Enabled:
 		meanwhile = "; trying again"
 	}
 	switch k {
@@ -236,7 +248,7 @@ func (a *archiving) Take(s replicate.Stretch) {
 	if w := a.writer.Load(); w != nil && !a.failed.Load() {
 		w.Offer(archive.Piece{
 			Source: s.Source, Topic: s.Topic, From: s.From, Next: s.Next, LeaderEpoch: s.LeaderEpoch, Batches: s.Batches,
-			Aborted: s.Aborted, Committed: a.conf.IsolationLevel == "read_committed",
+			Aborted: s.Aborted, Committed: a.conf().IsolationLevel == "read_committed",
 		})
 	}
 }
@@ -249,15 +261,54 @@ const startWait = 3 * time.Second
 func (a *archiving) Full() bool {
 	w := a.writer.Load()
 	switch {
-	case a.conf.Archive.Pause:
+	case a.conf().Archive.Pause:
 		return w == nil || w.Behind()
 	case a.together.Load():
 		return false
-	case a.failed.Load(), w != nil && w.Placed(), time.Since(a.opened) > startWait:
+	case a.failed.Load(), w != nil && w.Placed(), a.waited() > startWait:
 		a.together.Store(true)
 		return false
 	}
 	return true
+}
+
+func (a *archiving) waited() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Since(a.opened)
+}
+
+// placeAnew has replication wait once more until the archive knows where it goes on: partitions are about to come to this process.
+func (a *archiving) placeAnew() {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	a.opened = time.Now()
+	a.mu.Unlock()
+	a.together.Store(false)
+}
+
+// assign gives the archive the partitions that this process has by now.
+func (a *archiving) assign() {
+	if a == nil {
+		return
+	}
+	if w := a.watch.Load(); w != nil {
+		w.assign()
+	}
+	a.kick()
+}
+
+// keeps says that this process archives a partition: what it copies, and whoever is on duty what nobody does.
+func (f *flow) keeps(source stream.Partition) bool {
+	if f.hold == nil {
+		return true
+	}
+	if !f.conf().Topics.Replicates(source.Topic) {
+		return f.hold.keepsRest()
+	}
+	return f.hold.keeps(stream.Partition{Topic: f.conf().Policy.RemoteTopic(f.conf().Source, source.Topic), Number: source.Number})
 }
 
 // tee is what the pipe hands its bytes to; nil without an archive.

@@ -123,7 +123,9 @@ func archivedFlow(t *testing.T, topics string) (*flow, *[]stream.Event) {
 	c := config.Flow{Flow: stream.Flow{Source: "A", Target: "B"}}
 	c.Archive.Topics = policy.Selector{Policy: names, Target: "B", Topics: filter}
 	events := new([]stream.Event)
-	return &flow{conf: c, report: func(e stream.Event) { *events = append(*events, e) }}, events
+	f := &flow{report: func(e stream.Event) { *events = append(*events, e) }}
+	f.settings.Store(&c)
+	return f, events
 }
 
 func TestTheWatchTells(t *testing.T) {
@@ -324,9 +326,16 @@ func TestRunsAreCollected(t *testing.T) {
 }
 
 func TestWriterName(t *testing.T) {
-	for alias, want := range map[string]string{"B": "mirror-B", "eu-west_1.b": "mirror-eu-west_1.b", "ä b": "mirror-_C3_A4_20b"} {
-		if got := writerName(alias); got != want {
-			t.Errorf("%q is %s, want %s", alias, got, want)
+	for _, c := range []struct{ alias, process, want string }{
+		{"B", "", "mirror-B"},
+		{"eu-west_1.b", "", "mirror-eu-west_1.b"},
+		{"ä b", "", "mirror-_C3_A4_20b"},
+		{"B", "host/1-0", "mirror-B-host_2F1-0"},
+	} {
+		f := &flow{process: c.process}
+		f.settings.Store(&config.Flow{Flow: stream.Flow{Source: "A", Target: c.alias}})
+		if got := (&archiving{flow: f}).writerName(); got != c.want {
+			t.Errorf("%q of %q is %s, want %s", c.alias, c.process, got, c.want)
 		}
 	}
 }

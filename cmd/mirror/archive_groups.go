@@ -42,20 +42,22 @@ type eventsTo interface {
 // watchGroups tells of groups at the interval of checkpoints.
 func (a *archiving) watchGroups(ctx context.Context, to eventsTo) error {
 	w := &groupsWatch{
-		source: a.clients.source, event: to.Event, groups: a.conf.Groups.Accepts, topics: a.conf.Archive.Keeps,
-		known: make(map[string]*knownGroup),
+		source: a.clients.source, event: to.Event,
+		groups: func(id string) bool { return a.conf().Groups.Accepts(id) },
+		topics: func(topic string) bool { return a.conf().Archive.Keeps(topic) },
+		known:  make(map[string]*knownGroup),
 	}
-	ticker := time.NewTicker(cmp.Or(a.conf.Checkpoints.Interval, groupsEvery))
-	defer ticker.Stop()
 	for {
-		if err := a.persist(ctx, "read the groups of "+a.conf.Source+" for the archive", w.look); err != nil {
+		if !a.hold.keepsRest() { // another process tells of groups
+			clear(w.known)
+		} else if err := a.persist(ctx, "read the groups of "+a.conf().Source+" for the archive", w.look); err != nil {
 			return nil // ctx has ended
 		}
 		a.groups.Store(w.positions())
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(cmp.Or(a.conf().Checkpoints.Interval, groupsEvery)):
 		}
 	}
 }

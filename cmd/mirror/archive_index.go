@@ -20,7 +20,10 @@ func (a *archiving) keepIndex(ctx context.Context) error {
 	ticker := time.NewTicker(indexEvery)
 	defer ticker.Stop()
 	for told := false; ; {
-		err := a.writeIndex(ctx)
+		var err error
+		if a.hold.keepsRest() {
+			err = a.writeIndex(ctx)
+		}
 		if err != nil && ctx.Err() == nil && !told {
 			a.tell(stream.Warn, "an index object of the archive could not be written; it is tried again, and nothing depends on it", stream.F("error", err))
 		}
@@ -34,11 +37,11 @@ func (a *archiving) keepIndex(ctx context.Context) error {
 }
 
 func (a *archiving) writeIndex(ctx context.Context) error {
-	objects, err := catalog.ListSince(ctx, a.store, a.conf.Source, time.Now().Add(-indexBack))
+	objects, err := catalog.ListSince(ctx, a.store, a.conf().Source, time.Now().Add(-indexBack))
 	if err != nil {
 		return err
 	}
-	_, err = catalog.WriteIndex(ctx, a.store, catalog.Options{Source: a.conf.Source}, objects)
+	_, err = catalog.WriteIndex(ctx, a.store, catalog.Options{Source: a.conf().Source}, objects)
 	if store.Classify(err) == store.Conflict {
 		return nil // another process wrote it a moment ago
 	}

@@ -109,7 +109,7 @@ func inOrder(a, b stream.Partition) int {
 
 // keepRuns hands the runs to the archive about as often as it is written.
 func (a *archiving) keepRuns(ctx context.Context, to runsTo) error {
-	ticker := time.NewTicker(a.conf.Archive.FlushInterval)
+	ticker := time.NewTicker(a.conf().Archive.FlushInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -144,7 +144,7 @@ func (a *archiving) handRuns(to runsTo) {
 			}
 			p.list = p.list[len(part):]
 		}
-		if !ok && a.conf.Archive.Keeps(source.Topic) {
+		if !ok && a.conf().Archive.Keeps(source.Topic) {
 			a.runs.putBack(source, p) // the archive has not begun with it
 		}
 	}

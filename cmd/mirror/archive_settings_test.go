@@ -57,7 +57,9 @@ func TestEveryArchiveSettingCounts(t *testing.T) {
 		if !f.Archive.Enabled {
 			return out
 		}
-		a, err := (&flow{conf: f}).openArchive(t.Context())
+		with := &flow{}
+		with.settings.Store(&f)
+		a, err := with.openArchive(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

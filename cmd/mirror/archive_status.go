@@ -33,7 +33,7 @@ func (b *board) Archives() (all []status.Archive) {
 		case !began:
 			state = "waiting"
 		}
-		all = append(all, status.Archive{Flow: a.conf.Flow.String(), State: state, Age: age(s).Seconds(), Behind: s.Behind})
+		all = append(all, status.Archive{Flow: a.conf().Flow.String(), State: state, Age: age(s).Seconds(), Behind: s.Behind})
 	}
 	return all
 }
@@ -45,7 +45,7 @@ func (b *board) archiveFigures() (all []metrics.Archive) {
 	for _, a := range b.archives() {
 		s, began := a.standing()
 		m := metrics.Archive{
-			Flow: a.conf.Flow.String(), Up: began && !a.failed.Load(), Age: age(s), Behind: s.Behind,
+			Flow: a.conf().Flow.String(), Up: began && !a.failed.Load(), Age: age(s), Behind: s.Behind,
 			Bundles: s.Bundles, Bytes: s.Bytes, Gaps: s.Gaps, Memory: s.Memory, Errors: make(map[string]int64),
 		}
 		for _, kind := range shownKinds {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tandem/internal/archive"
@@ -36,6 +37,9 @@ type watch struct {
 	source topicsSource
 	to     topicsArchive
 	kicked <-chan struct{}
+
+	mu     sync.Mutex     // guards listed, and the order in which it is assigned
+	listed []stream.Topic // of the source, as of the last look
 
 	seed     maphash.Seed
 	configs  map[string]told         // by topic, what was said of its configs
@@ -74,10 +78,6 @@ const (
 
 // run looks at each interval, when it is asked to, and soon again while something is open.
 func (w *watch) run(ctx context.Context) error {
-	interval := w.conf.RefreshTopics
-	if interval <= 0 {
-		interval = lookSeldom
-	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	soon := lookAgain
@@ -91,7 +91,7 @@ func (w *watch) run(ctx context.Context) error {
 			kicked = true
 		}
 		open := false
-		err := w.persist(ctx, "look at the topics of "+w.conf.Source+" for the archive", func(ctx context.Context) (err error) {
+		err := w.persist(ctx, "look at the topics of "+w.conf().Source+" for the archive", func(ctx context.Context) (err error) {
 			open, err = w.look(ctx)
 			return err
 		})
@@ -103,6 +103,10 @@ func (w *watch) run(ctx context.Context) error {
 			timer.Reset(soon)
 			soon = min(2*soon, lookAtLast)
 		default:
+			interval := w.conf().RefreshTopics
+			if interval <= 0 {
+				interval = lookSeldom
+			}
 			timer.Reset(interval)
 			soon = lookAgain
 		}
@@ -123,19 +127,22 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	w.mu.Lock()
+	w.listed = all
+	w.mu.Unlock()
+	w.assign()
+	if !w.hold.keepsRest() { // another process tells of topics
+		clear(w.configs)
+		w.acls = told{}
+		return false, nil
+	}
 	there, mine := make(map[string]stream.Topic, len(all)), make(map[string]stream.Topic)
-	assigned := make(map[stream.Partition]stream.Topic)
 	for _, t := range all {
 		there[t.Name] = t
-		if !w.conf.Archive.Keeps(t.Name) {
-			continue
-		}
-		mine[t.Name] = t
-		for n := range t.Partitions {
-			assigned[stream.Partition{Topic: t.Name, Number: n}] = t
+		if w.conf().Archive.Keeps(t.Name) {
+			mine[t.Name] = t
 		}
 	}
-	w.to.Assign(assigned)
 	deleted, err := w.deletions(ctx, there)
 	if err != nil {
 		return false, err
@@ -143,6 +150,27 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 	configs := w.lookAtConfigs(ctx, mine)
 	acls := w.lookAtACLs(ctx)
 	return deleted || configs || acls, nil
+}
+
+// assign hands over the partitions that this process archives, of the topics of the last look.
+func (w *watch) assign() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.listed == nil {
+		return
+	}
+	assigned := make(map[stream.Partition]stream.Topic)
+	for _, t := range w.listed {
+		if !w.conf().Archive.Keeps(t.Name) {
+			continue
+		}
+		for n := range t.Partitions {
+			if p := (stream.Partition{Topic: t.Name, Number: n}); w.keeps(p) {
+				assigned[p] = t
+			}
+		}
+	}
+	w.to.Assign(assigned)
 }
 
 // deletions tells of topics that are gone: not listed for a while, since a broker may be late to know one, and not there by name

@@ -24,7 +24,7 @@ type refusedPlace struct {
 
 // setAside keeps a refused record in mm2-tandem-refused.A.internal on the target.
 func (r *replication) setAside(ctx context.Context, refused replicate.Refused) error {
-	topic := "mm2-tandem-refused." + r.conf.Source + ".internal"
+	topic := "mm2-tandem-refused." + r.conf().Source + ".internal"
 	key, err := json.Marshal(refusedPlace{
 		Topic: refused.Source.Topic, Partition: refused.Source.Number, Offset: int64(refused.Offset),
 		Remote: refused.Remote.Topic, Reason: refused.Reason,
@@ -32,7 +32,7 @@ func (r *replication) setAside(ctx context.Context, refused replicate.Refused) e
 	if err != nil {
 		return err
 	}
-	created, err := r.clients.target.CreateTopics(ctx, []stream.NewTopic{{Name: topic, Partitions: 1, Factor: r.conf.OffsetsFactor, Configs: refusedTopicConfigs}})
+	created, err := r.clients.target.CreateTopics(ctx, []stream.NewTopic{{Name: topic, Partitions: 1, Factor: r.conf().OffsetsFactor, Configs: refusedTopicConfigs}})
 	if err == nil {
 		err = created[topic]
 	}

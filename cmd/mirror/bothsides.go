@@ -46,10 +46,10 @@ func newBothSides(f *flow, exact *offsetsync.Map, o *opposite) *bothSides {
 func (b *bothSides) translate(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Translated, error) {
 	home, err := b.opposite.latest(ctx)
 	if err != nil {
-		return stream.Translated{}, fmt.Errorf("read the map of %s: %w", b.flow.conf.Reverse(), err)
+		return stream.Translated{}, fmt.Errorf("read the map of %s: %w", b.flow.conf().Reverse(), err)
 	}
 	if home == nil {
-		return stream.Translated{Offset: -1, Class: stream.Unknown, Reason: fmt.Sprintf("the flow %s has not begun", b.flow.conf.Reverse())}, nil
+		return stream.Translated{Offset: -1, Class: stream.Unknown, Reason: fmt.Sprintf("the flow %s has not begun", b.flow.conf().Reverse())}, nil
 	}
 	// What is known behind the map comes first, so that the map knows all that it rests on.
 	beyond := b.known(p, home)

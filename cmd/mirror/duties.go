@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"tandem/internal/config"
+	"tandem/internal/checkpoint"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
@@ -19,11 +20,12 @@ import (
 )
 
 // rules are the topic settings of a flow.
-func rules(c config.Flow) topics.Rules {
+func (f *flow) rules() topics.Rules {
+	c := f.conf()
 	return topics.Rules{
-		Replicates:     c.Topics.Replicates,
+		Replicates:     func(topic string) bool { return f.conf().Topics.Replicates(topic) },
 		Remote:         func(topic string) string { return c.Policy.RemoteTopic(c.Source, topic) },
-		Property:       c.ConfigFilter.Replicates,
+		Property:       func(name string) bool { return f.conf().ConfigFilter.Replicates(name) },
 		SourceDefaults: c.ConfigFilter.SourceDefaults(),
 		Factor:         c.ReplicationFactor,
 	}
@@ -52,50 +54,85 @@ func assignments(s topics.Snapshot) []replicate.Assignment {
 	return list
 }
 
-// keepTopics hands the pipe its partitions, and again whenever the topics have been refreshed or a failover holds others.
+// keepTopics hands the pipe its partitions, and again whenever the topics were looked at, partitions have moved between processes, or
+// a failover holds others.
 func (r *replication) keepTopics(ctx context.Context) error {
-	if err := r.persist(ctx, "start on the partitions", func(ctx context.Context) error { return r.hand(ctx, r.first) }); err != nil {
+	if err := r.persist(ctx, "start on the partitions", r.hand); err != nil {
 		return nil //nolint:nilerr // the pipe has ended, and its own error says why
 	}
-	r.board.show(r.conf.Flow, r.pipe)
-	latest := r.first
+	r.board.show(r.conf().Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
-	var handing sync.Mutex // guards latest, and the order in which it is handed over
 	group.Go(func() error {
 		return r.everyOr(ctx, failoversEvery, nil, "look for failovers", func(ctx context.Context) error {
 			if err := r.failed.watch(ctx); err != nil || !r.failed.moved() {
 				return err
 			}
-			handing.Lock()
-			defer handing.Unlock()
-			return r.hand(ctx, latest)
+			return r.hand(ctx)
 		})
 	})
-	if r.conf.RefreshTopics > 0 {
-		group.Go(func() error {
-			return r.everyOr(ctx, r.conf.RefreshTopics, r.gone, "refresh topics", func(ctx context.Context) error {
-				s, err := r.keeper.Refresh(ctx)
-				if err != nil {
-					return err
-				}
-				handing.Lock()
-				defer handing.Unlock()
-				latest = s
-				return r.hand(ctx, s)
-			})
-		})
+	group.Go(func() error {
+		for {
+			changed := r.hold.change()
+			if err := r.persist(ctx, "go on with other partitions", r.hand); err != nil {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-changed:
+			}
+		}
+	})
+	group.Go(func() error { // who is not on duty learns by the rounds of the group that there are new topics
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-r.round:
+			}
+			if err := r.persist(ctx, "look at the topics", r.refresh); err != nil {
+				return nil
+			}
+		}
+	})
+	interval := r.conf().RefreshTopics
+	if interval <= 0 {
+		interval = never
 	}
+	group.Go(func() error { return r.everyOr(ctx, interval, r.gone, "refresh topics", r.refresh) })
 	return group.Wait()
 }
 
-// hand gives the pipe what can be replicated and no failover holds.
-func (r *replication) hand(ctx context.Context, s topics.Snapshot) error {
-	all := assignments(s)
+// never is an interval that no process lives to see.
+const never = 100 * 365 * 24 * time.Hour
+
+// refresh looks at the topics of both clusters; who is on duty creates what is missing.
+func (r *replication) refresh(ctx context.Context) error {
+	look := r.keeper.Look
+	if r.hold.onDuty() {
+		look = r.keeper.Refresh
+	}
+	s, err := look(ctx)
+	if err != nil {
+		return err
+	}
+	r.handing.Lock()
+	r.latest = s
+	r.handing.Unlock()
+	r.want()
+	return r.hand(ctx)
+}
+
+// hand gives the pipe what falls to this process and no failover holds.
+func (r *replication) hand(ctx context.Context) error {
+	r.handing.Lock()
+	defer r.handing.Unlock()
+	all := slices.DeleteFunc(assignments(r.latest), func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) })
 	if err := r.offsets.begin(ctx, all, r.memory); err != nil { // also of what is not copied any more: it is still translated
 		return err
 	}
 	list := r.failed.copied(all)
-	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(s.Topics)); line != r.told && len(list) > 0 {
+	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(r.latest.Topics)); line != r.told && len(list) > 0 {
 		r.told = line
 		r.archive.kick()
 		r.tell(stream.Info, line)
@@ -106,16 +143,65 @@ func (r *replication) hand(ctx context.Context, s topics.Snapshot) error {
 	return nil
 }
 
+// keepDuties does what is done once for the flow, for as long as it falls to this process.
+func (r *replication) keepDuties(ctx context.Context) error {
+	for {
+		if err := r.hold.await(ctx); err != nil {
+			return nil
+		}
+		err := r.duties(ctx)
+		r.hold.rested()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// duties returns when they fall to another process, or settings have changed.
+func (r *replication) duties(ctx context.Context) error {
+	ctx, over := context.WithCancel(ctx)
+	defer over()
+	group, ctx := errgroup.WithContext(ctx)
+	renewed := r.renewed.wait()
+	group.Go(func() error {
+		defer over()
+		return r.hold.awaitEnd(ctx, renewed)
+	})
+	if err := r.persist(ctx, "refresh topics", r.refresh); err != nil {
+		return group.Wait()
+	}
+	var known *checkpoint.Known
+	err := r.persist(ctx, "read what is known of the source", func(ctx context.Context) (err error) {
+		known, err = r.loadKnown(ctx)
+		return err
+	})
+	if err != nil {
+		return group.Wait()
+	}
+	group.Go(func() error { return r.syncConfigs(ctx) })
+	group.Go(func() error { return r.keepEnds(ctx, known) })
+	if r.conf().Heartbeats {
+		group.Go(func() error { return r.heartbeats(ctx) })
+	}
+	if r.conf().Checkpoints.Enabled {
+		group.Go(func() error { return r.keepGroups(ctx, known) })
+	}
+	if err := group.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
 // syncConfigs carries topic configs over, at once and at each interval.
 func (r *replication) syncConfigs(ctx context.Context) error {
-	if r.conf.SyncConfigs <= 0 {
+	if r.conf().SyncConfigs <= 0 {
 		<-ctx.Done()
 		return nil
 	}
 	if err := r.persist(ctx, "sync topic configs", r.keeper.SyncConfigs); err != nil {
 		return nil //nolint:nilerr // ctx has ended: duties have no other end
 	}
-	return r.every(ctx, r.conf.SyncConfigs, "sync topic configs", r.keeper.SyncConfigs)
+	return r.every(ctx, r.conf().SyncConfigs, "sync topic configs", r.keeper.SyncConfigs)
 }
 
 // topicGone has the topics refreshed at once: what the source does not know any more may have been made anew.
@@ -184,7 +270,7 @@ func (r *replication) keepPositions(ctx context.Context) error {
 		})
 	})
 	group.Go(func() error {
-		return r.every(ctx, r.conf.FlushInterval, "write positions", func(ctx context.Context) error {
+		return r.every(ctx, r.conf().FlushInterval, "write positions", func(ctx context.Context) error {
 			if r.syncs != nil {
 				r.syncs.promote()
 			}
@@ -211,16 +297,7 @@ const finishWait = 1500 * time.Millisecond
 func (r *replication) finish() {
 	ctx, cancel := context.WithTimeout(context.Background(), finishWait)
 	defer cancel()
-	var group errgroup.Group
-	group.Go(func() error { return errors.Join(r.offsets.store(ctx), r.anchors.Flush(ctx)) })
-	group.Go(func() error { return r.positions.Flush(ctx) })
-	if r.syncs != nil {
-		group.Go(func() error {
-			r.syncs.promote()
-			return r.syncs.send(ctx)
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if err := r.flush(ctx); err != nil {
 		r.tell(stream.Warn, "stopped without writing the last positions; the next start finds the place from the target itself", stream.F("error", err))
 	}
 }
@@ -289,6 +366,13 @@ func (m *memory) takeBack(places map[stream.Partition]replicate.Place) bool {
 	return some
 }
 
+// hear takes in what another process has noted of a remote partition that it copies.
+func (m *memory) hear(remote stream.Partition, a position.Anchor) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.anchors[remote] = a
+}
+
 // set reports whether more records are on the target than were by the anchor before, as far as is known.
 func (m *memory) set(remote stream.Partition, a position.Anchor) (more bool) {
 	m.mu.Lock()
@@ -318,7 +402,7 @@ type syncs struct {
 }
 
 func (r *replication) openSyncs(ctx context.Context) (*syncs, error) {
-	c := r.conf
+	c := r.conf()
 	admin, other := r.clients.source, c.Target
 	if c.OffsetSyncs.Location == "target" {
 		admin, other = r.clients.target, c.Source

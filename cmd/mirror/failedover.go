@@ -17,10 +17,10 @@ import (
 // when it comes back is not copied behind what has happened since: a person decides, with `failover back` or `failover undo`.
 type failedOver struct {
 	flow *flow
+	read func(context.Context) error // has what is new in Tandem's topic taken
 
-	reading sync.Mutex // guards what follows
+	reading sync.Mutex // guards records
 	records failover.Records
-	next    int64 // offset of Tandem's topic to read on from
 
 	mu      sync.Mutex                  // guards what follows
 	held    map[stream.Partition]string // source partitions, and the failover they belong to
@@ -34,9 +34,10 @@ func newFailedOver(f *flow) *failedOver {
 	return &failedOver{flow: f, held: make(map[stream.Partition]string)}
 }
 
-// take loads a record of Tandem's topic; before the first watch, or from it.
+// take loads a record of Tandem's topic.
 func (o *failedOver) take(r stream.Record) error {
-	o.next = r.Offset + 1
+	o.reading.Lock()
+	defer o.reading.Unlock()
 	if err := o.records.Load(r); err != nil {
 		return fmt.Errorf("read failovers: record at offset %d: %w", r.Offset, err)
 	}
@@ -48,13 +49,16 @@ func (o *failedOver) decide() {
 	held := make(map[stream.Partition]string)
 	told := make(map[string]string)
 	away := make(map[string]bool)
-	for _, r := range failover.InForce(o.records.All()) {
-		if r.From == o.flow.conf.Source {
+	o.reading.Lock()
+	all := o.records.All()
+	o.reading.Unlock()
+	for _, r := range failover.InForce(all) {
+		if r.From == o.flow.conf().Source {
 			for _, g := range r.Groups {
 				away[g.Group] = true
 			}
 		}
-		if o.flow.conf.FailoverTail == "copy" || r.Mode != failover.Disaster || r.From != o.flow.conf.Source {
+		if o.flow.conf().FailoverTail == "copy" || r.Mode != failover.Disaster || r.From != o.flow.conf().Source {
 			continue
 		}
 		told[r.Plan] = fmt.Sprintf("groups have failed over to %s (%s, %s): nothing more of %d partitions is copied until `failover back` or `failover undo`; "+
@@ -103,13 +107,9 @@ func (o *failedOver) copied(list []replicate.Assignment) []replicate.Assignment 
 
 // watch follows the topic: `failover` writes there while mirror runs.
 func (o *failedOver) watch(ctx context.Context) error {
-	o.reading.Lock()
-	defer o.reading.Unlock()
-	next, err := o.flow.clients.target.ReadFrom(ctx, stream.TandemTopic(o.flow.conf.Flow.Source), 0, o.next, true, o.take)
-	if err != nil {
+	if err := o.read(ctx); err != nil {
 		return err
 	}
-	o.next = next
 	o.decide()
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,36 +23,46 @@ import (
 
 // flow runs one pair of clusters: heartbeats, replication if the pair is enabled, and the archive if it has one.
 type flow struct {
-	conf    config.Flow
-	budget  *replicate.Budget
-	report  stream.Report
-	observe func(stream.Flow, stream.Ack) // may be nil
-	board   *board
-	maps    *exactMaps // of all flows of the process
-	mapRoom int64      // bytes for segments of this flow's map
+	settings atomic.Pointer[config.Flow] // see conf
+	budget   *replicate.Budget
+	report   stream.Report
+	observe  func(stream.Flow, stream.Ack) // may be nil
+	board    *board
+	maps     *exactMaps // of all flows of the process
+	mapRoom  int64      // bytes for segments of this flow's map
 
-	clients clients
-	archive *archiving         // nil without one
-	origin  *replicate.Origins // nil unless both directions keep topic names
-	noted   *registry          // of the ids in it
+	clients  clients
+	archive  *archiving         // nil without one
+	origin   *replicate.Origins // nil unless both directions keep topic names
+	noted    *registry          // of the ids in it
+	hold     *holding           // nil: the flow is not shared, all of it is done here
+	throttle *replicate.Throttle
+	renewed  bell   // settings have changed
+	process  string // the name of this process among those that share the flow; empty: none that lasts
 }
+
+// conf are the settings of the flow, as of the last reload. What does not change without a restart is what it was at the start.
+func (f *flow) conf() *config.Flow { return f.settings.Load() }
 
 // run returns when ctx ends, or with an error that no waiting mends.
 func (f *flow) run(ctx context.Context) error {
 	var err error
-	if f.clients, err = open(f.conf); err != nil {
-		return cannotRun{fmt.Errorf("flow %s: %w", f.conf.Flow, err)}
+	if f.clients, err = open(*f.conf()); err != nil {
+		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
 	defer f.clients.close()
 	f.origin = f.origins()
-	if !f.conf.Archive.Enabled {
+	if f.conf().Enabled {
+		f.hold = newHolding()
+	}
+	if !f.conf().Archive.Enabled {
 		return f.work(ctx)
 	}
 	if f.archive, err = f.openArchive(ctx); err != nil {
-		return cannotRun{fmt.Errorf("flow %s: %w", f.conf.Flow, err)}
+		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
 	defer f.archive.close()
-	f.board.archive(f.conf.Flow, f.archive)
+	f.board.archive(f.conf().Flow, f.archive)
 	// The archive waits for nobody, and ends last: what is acknowledged in the end belongs to it.
 	archive, ends := context.WithCancel(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)
@@ -65,7 +77,7 @@ func (f *flow) run(ctx context.Context) error {
 
 // work is heartbeats and replication, until ctx ends.
 func (f *flow) work(ctx context.Context) error {
-	if !f.conf.Enabled && !f.conf.Heartbeats {
+	if !f.conf().Enabled && !f.conf().Heartbeats {
 		<-ctx.Done()
 		return nil
 	}
@@ -73,11 +85,10 @@ func (f *flow) work(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	if f.conf.Heartbeats {
-		group.Go(func() error { return f.heartbeats(ctx) })
-	}
-	if f.conf.Enabled {
+	if f.conf().Enabled {
 		group.Go(func() error { return f.replicate(ctx) })
+	} else {
+		group.Go(func() error { return f.eachSetting(ctx, f.heartbeats) })
 	}
 	return group.Wait()
 }
@@ -86,22 +97,22 @@ func (f *flow) work(ctx context.Context) error {
 func (f *flow) reach(ctx context.Context) error {
 	var source, target string
 	group, groupCtx := errgroup.WithContext(ctx)
-	if f.conf.Enabled {
+	if f.conf().Enabled {
 		group.Go(func() (err error) {
-			source, err = f.clusterID(groupCtx, f.conf.Source, f.clients.source)
+			source, err = f.clusterID(groupCtx, f.conf().Source, f.clients.source)
 			return err
 		})
 	}
 	group.Go(func() (err error) {
-		target, err = f.clusterID(groupCtx, f.conf.Target, f.clients.target)
+		target, err = f.clusterID(groupCtx, f.conf().Target, f.clients.target)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if f.conf.Enabled && source == target {
+	if f.conf().Enabled && source == target {
 		return cannotRun{fmt.Errorf("flow %s: %s and %s are one cluster (id %s); correct %s.bootstrap.servers or %s.bootstrap.servers",
-			f.conf.Flow, f.conf.Source, f.conf.Target, source, f.conf.Source, f.conf.Target)}
+			f.conf().Flow, f.conf().Source, f.conf().Target, source, f.conf().Source, f.conf().Target)}
 	}
 	return nil
 }
@@ -110,7 +121,7 @@ func (f *flow) clusterID(ctx context.Context, alias string, admin *kafka.Admin) 
 	err = f.persist(ctx, "reach cluster "+alias, func(ctx context.Context) error {
 		id, err = admin.ClusterID(ctx)
 		if kafka.Classify(err) == kafka.Authentication {
-			return cannotRun{fmt.Errorf("flow %s: cluster %s: %s", f.conf.Flow, alias, kafka.Explain(err))}
+			return cannotRun{fmt.Errorf("flow %s: cluster %s: %s", f.conf().Flow, alias, kafka.Explain(err))}
 		}
 		return err
 	})
@@ -156,44 +167,55 @@ func (f *flow) persist(ctx context.Context, what string, step func(context.Conte
 }
 
 func (f *flow) tell(severity stream.Severity, message string, fields ...stream.Field) {
-	f.report(stream.Event{Flow: f.conf.Flow, Severity: severity, Message: message, Fields: fields})
+	f.report(stream.Event{Flow: f.conf().Flow, Severity: severity, Message: message, Fields: fields})
 }
 
 // heartbeats writes the pair's heartbeats into the target.
 func (f *flow) heartbeats(ctx context.Context) error {
-	err := f.persist(ctx, "create topic heartbeats on "+f.conf.Target, func(ctx context.Context) error {
-		_, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf.Policy.HeartbeatsTopic(), 1, f.conf.HeartbeatsFactor)
+	err := f.persist(ctx, "create topic heartbeats on "+f.conf().Target, func(ctx context.Context) error {
+		_, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf().Policy.HeartbeatsTopic(), 1, f.conf().HeartbeatsFactor)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return heartbeat.NewEmitter(f.clients.target, f.conf.Flow, f.conf.HeartbeatInterval, f.report).Run(ctx)
+	return heartbeat.NewEmitter(f.clients.target, f.conf().Flow, f.conf().HeartbeatInterval, f.report).Run(ctx)
 }
 
-// replicate runs the pipe and all that keeps it informed, and writes the last positions when it has stopped.
+// replicate takes part in the flow: it copies the partitions that fall to this process, does the duties if they fall to it, and
+// writes the last positions when it has stopped. It leaves the others only then.
 func (f *flow) replicate(ctx context.Context) error {
 	r := &replication{flow: f}
-	if err := f.alone(ctx); err != nil {
-		return err
-	}
 	if err := f.persist(ctx, "start replication", r.prepare); err != nil {
 		return err
 	}
+	member, leave := context.WithCancel(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.share(member) })
+	group.Go(func() error {
+		defer leave()
+		return r.work(ctx)
+	})
+	return group.Wait()
+}
+
+// work runs the pipe and all that keeps it informed.
+func (r *replication) work(ctx context.Context) error {
+	producer, err := r.identity(ctx)
+	if err != nil {
+		return err
+	}
+	r.setPipe(replicate.New(r.pipeConfig(producer)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.pipe.Run(ctx) })
-	group.Go(func() error { return r.keepTopics(ctx) })
-	group.Go(func() error { return r.syncConfigs(ctx) })
-	group.Go(func() error { return r.keepPositions(ctx) })
+	group.Go(func() error { return r.eachSetting(ctx, r.keepTopics) })
+	group.Go(func() error { return r.eachSetting(ctx, r.keepPositions) })
 	group.Go(func() error { return r.keepOffsets(ctx) })
-	group.Go(func() error { return r.keepEnds(ctx) })
-	if r.conf.Checkpoints.Enabled {
-		group.Go(func() error { return r.keepGroups(ctx) })
-	}
+	group.Go(func() error { return r.keepDuties(ctx) })
 	if r.syncs != nil {
 		group.Go(func() error { return r.syncs.run(ctx) })
 	}
-	err := group.Wait()
+	err = group.Wait()
 	r.finish()
 	return err
 }
@@ -202,7 +224,6 @@ func (f *flow) replicate(ctx context.Context) error {
 type replication struct {
 	*flow
 	keeper    *topics.Keeper
-	first     topics.Snapshot
 	anchors   *position.AnchorStore
 	memory    *memory // of anchors and positions
 	positions *position.Store
@@ -210,22 +231,29 @@ type replication struct {
 	offsets   *offsets
 	opposite  *opposite
 	both      *bothSides
-	known     *checkpoint.Known // what Tandem's topic said of the source at the start
+	journal   *journal
 	failed    *failedOver
 	pipe      *replicate.Pipe
 	gone      chan struct{} // the source does not know a topic any more
-	told      string        // how many partitions are replicated, as last told
+	round     chan struct{} // the members of the group have changed, or what they want
+
+	handing sync.Mutex // held while the pipe is given its partitions; guards what follows
+	latest  topics.Snapshot
+	member  *kafka.Share
+	told    string // how many partitions are replicated, as last told
+	drift   string // who runs by other settings, as last told
 }
 
-// prepare makes the internal topics, reads what earlier runs left, and builds the pipe.
+// prepare makes the internal topics, and reads what earlier runs and other processes have left.
 func (r *replication) prepare(ctx context.Context) error {
-	c := r.conf
-	r.keeper = topics.New(c.Flow, r.clients.source, r.clients.target, rules(c), r.report)
+	c := r.conf()
+	r.keeper = topics.New(c.Flow, r.clients.source, r.clients.target, r.rules(), r.report)
+	r.gone, r.round = make(chan struct{}, 1), make(chan struct{}, 1)
 	group, together := errgroup.WithContext(ctx)
 	var remembered position.Anchors
 	var noted map[stream.Partition]stream.Upstream
 	group.Go(func() (err error) {
-		r.first, err = r.keeper.Refresh(together)
+		r.latest, err = r.keeper.Look(together)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -237,6 +265,7 @@ func (r *replication) prepare(ctx context.Context) error {
 		return err
 	})
 	r.offsets = newOffsets(r.flow, r.mapRoom)
+	r.offsets.exact.Held(r.hold.has)
 	if c.OffsetSyncs.Enabled {
 		group.Go(func() (err error) {
 			if r.syncs, err = r.openSyncs(together); err == nil {
@@ -248,77 +277,64 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := r.loadKnown(ctx); err != nil {
+	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
+	r.failed = newFailedOver(r.flow)
+	r.journal = &journal{
+		log: r.clients.target, topic: stream.TandemTopic(c.Flow.Source), hold: r.hold,
+		takeRuns: r.offsets.exact.Load, takeAnchor: r.memory.hear, takeFailover: r.failed.take,
+		damaged: func(what string, offset int64, err error) {
+			r.tell(stream.Warn, what, stream.F("offset", offset), stream.F("error", err))
+		},
+	}
+	r.failed.read = r.journal.catchUp
+	if err := r.journal.catchUp(ctx); err != nil {
 		return err
 	}
+	r.failed.decide()
 	if err := r.knownOrigins(ctx, remembered, noted); err != nil {
 		return err
 	}
-	producer, err := r.producer(ctx, remembered)
-	if err != nil {
-		return err
-	}
-	if c.TwoWay {
-		r.offsets.recounter.Ours = append(remembered.Origins, producer.ID)
-	}
-	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
-	r.gone = make(chan struct{}, 1)
-	r.pipe = replicate.New(r.pipeConfig(producer))
 	r.opposite = &opposite{flow: c.Reverse(), maps: r.maps, log: r.clients.source}
 	r.maps.set(c.Flow, r.offsets.exact)
 	return nil
 }
 
-// loadKnown reads the rest of Tandem's topic: the offset map, the failovers, and what is known of the source.
-func (r *replication) loadKnown(ctx context.Context) error {
-	r.failed, r.known = newFailedOver(r.flow), checkpoint.NewKnown()
-	err := r.clients.target.ReadAll(ctx, stream.TandemTopic(r.conf.Flow.Source), true, func(record stream.Record) error {
-		if err := r.known.TakeTandem(record); err != nil {
+// loadKnown reads what is known on the target of the source, for the duties.
+func (r *replication) loadKnown(ctx context.Context) (*checkpoint.Known, error) {
+	known := checkpoint.NewKnown()
+	err := r.clients.target.ReadAll(ctx, stream.TandemTopic(r.conf().Flow.Source), true, func(record stream.Record) error {
+		if err := known.TakeTandem(record); err != nil {
 			r.tell(stream.Warn, "what was known of the source is damaged; it is looked up anew", stream.F("error", err))
 		}
-		return errors.Join(r.offsets.take(record), r.failed.take(record))
+		return nil
 	})
-	r.failed.decide()
-	return err
+	return known, err
 }
 
 // loadAnchors reads what Tandem has noted of the flow.
 func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
-	topic := stream.TandemTopic(f.conf.Flow.Source)
-	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf.OffsetsFactor); err != nil {
+	topic := stream.TandemTopic(f.conf().Flow.Source)
+	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf().OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}
-	store := position.NewAnchorStore(f.clients.target, topic, f.conf.Flow)
+	store := position.NewAnchorStore(f.clients.target, topic, f.conf().Flow)
 	anchors, err := store.Load(ctx)
 	return store, anchors, err
 }
 
 // loadPositions reads MM2's positions of the flow.
 func (f *flow) loadPositions(ctx context.Context) (*position.Store, map[stream.Partition]stream.Upstream, error) {
-	partitions, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf.OffsetsTopic, f.conf.OffsetsPartitions, f.conf.OffsetsFactor)
+	partitions, err := topics.EnsureCompacted(ctx, f.clients.target, f.conf().OffsetsTopic, f.conf().OffsetsPartitions, f.conf().OffsetsFactor)
 	if err != nil {
 		return nil, nil, err
 	}
-	store := position.New(f.clients.target, f.conf.OffsetsTopic, partitions, f.conf.Flow)
+	store := position.New(f.clients.target, f.conf().OffsetsTopic, partitions, f.conf().Flow)
 	noted, err := store.Load(ctx)
 	return store, noted, err
 }
 
-// producer is the flow's producer id: the one that earlier runs used, or a new one, noted before its first use.
-func (r *replication) producer(ctx context.Context, remembered position.Anchors) (batch.Producer, error) {
-	if p := remembered.Producer; p != nil {
-		return batch.Producer{ID: p.ID, Epoch: p.Epoch}, nil
-	}
-	id, epoch, err := r.clients.targetWire.InitProducerID(ctx)
-	if err != nil {
-		return batch.Producer{}, err
-	}
-	r.anchors.SetProducer(position.Producer{ID: id, Epoch: epoch})
-	return batch.Producer{ID: id, Epoch: epoch}, r.anchors.Flush(ctx)
-}
-
 func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
-	c := r.conf
+	c := r.conf()
 	codec := batch.KeepCodec
 	if c.Compression != "" {
 		codec, _ = batch.ParseCodec(c.Compression) // config has checked the name
@@ -347,14 +363,14 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Budget: r.budget,
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
-		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(),
+		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(), Throttle: r.throttle,
 	}
 }
 
 // acked notes what the target has appended. An ack without bytes only tells a place.
 func (r *replication) acked(a stream.Ack) {
 	more := false
-	if a.NextDown >= 0 || !r.conf.TwoWay { // where others write as well, the records behind an older anchor are found, behind none they are not
+	if a.NextDown >= 0 || !r.conf().TwoWay { // where others write as well, the records behind an older anchor are found, behind none they are not
 		more = r.memory.set(a.Remote, position.Anchor{
 			Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
 		})
@@ -379,6 +395,6 @@ func (r *replication) acked(a stream.Ack) {
 		r.archive.runs.ack(a)
 	}
 	if r.observe != nil {
-		r.observe(r.conf.Flow, a)
+		r.observe(r.conf().Flow, a)
 	}
 }

@@ -17,8 +17,8 @@ import (
 )
 
 // keepGroups writes checkpoints, and the offsets of groups where the file says so. Trouble with it does not hold records up.
-func (r *replication) keepGroups(ctx context.Context) error {
-	c := r.conf
+func (r *replication) keepGroups(ctx context.Context, known *checkpoint.Known) error {
+	c := r.conf()
 	topic := c.Policy.CheckpointsTopic(c.Source)
 	err := r.persist(ctx, "create topic "+topic+" on "+c.Target, func(ctx context.Context) error {
 		_, err := topics.EnsureCompacted(ctx, r.clients.target, topic, 1, c.Checkpoints.Factor)
@@ -32,20 +32,21 @@ func (r *replication) keepGroups(ctx context.Context) error {
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
 		Translate: r.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
-		CheckpointsTopic: topic, TandemTopic: stream.TandemTopic(c.Flow.Source), Known: r.known,
+		CheckpointsTopic: topic, TandemTopic: stream.TandemTopic(c.Flow.Source), Known: known,
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
 	})
 	r.board.groups(c.Flow, keeper)
+	defer r.board.groups(c.Flow, nil)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return keeper.Run(ctx) })
 	if c.TwoWay {
 		group.Go(func() error {
 			return r.every(ctx, bothSidesEvery, "look how far both directions are", func(ctx context.Context) error {
 				var sources []stream.Partition
-				for _, s := range r.pipe.Standings(ctx) {
-					if c.Opposite.Topics.Replicates(s.Source.Topic) {
-						sources = append(sources, s.Source)
+				for _, a := range r.everything() {
+					if c.Opposite.Topics.Replicates(a.Source.Topic) {
+						sources = append(sources, a.Source)
 					}
 				}
 				return r.both.watch(ctx, sources)
@@ -57,7 +58,7 @@ func (r *replication) keepGroups(ctx context.Context) error {
 
 // translate finds an offset of the source on the target.
 func (r *replication) translate(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
-	if r.conf.TwoWay && r.conf.Opposite.Topics.Replicates(p.Topic) && r.conf.Policy.RemoteTopic(r.conf.Source, p.Topic) == p.Topic {
+	if r.conf().TwoWay && r.conf().Opposite.Topics.Replicates(p.Topic) && r.conf().Policy.RemoteTopic(r.conf().Source, p.Topic) == p.Topic {
 		t, err := r.both.translate(ctx, p, up)
 		return p, t, err
 	}
@@ -84,7 +85,7 @@ func (m *exactMaps) of(f stream.Flow) *offsetsync.Map {
 
 // home finds an offset of a topic that came from the target where it came from, by the map of the opposite flow.
 func (r *replication) home(ctx context.Context, p stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, bool, error) {
-	c := r.conf
+	c := r.conf()
 	alias, remote := c.Policy.TopicSource(p.Topic)
 	original, ok := c.Policy.UpstreamTopic(p.Topic)
 	if !remote || !ok || alias != c.Target {
@@ -150,9 +151,9 @@ const (
 )
 
 // keepEnds keeps on the target where the source ended when it was last seen, for the day on which it is gone.
-func (r *replication) keepEnds(ctx context.Context) error {
-	ends := checkpoint.NewEnds(r.known)
-	seen := r.known.Ends()
+func (r *replication) keepEnds(ctx context.Context, known *checkpoint.Known) error {
+	ends := checkpoint.NewEnds(known)
+	seen := known.Ends()
 	var asked time.Time
 	return r.every(ctx, endsEvery, "store the ends of the source", func(ctx context.Context) error {
 		now := make(map[stream.Partition]stream.SourceEnd)
@@ -166,12 +167,29 @@ func (r *replication) keepEnds(ctx context.Context) error {
 			now[s.Source] = e
 			sources = append(sources, s.Source)
 		}
+		for _, a := range r.everything() { // what others copy, by what they have noted
+			if _, ours := now[a.Source]; ours {
+				continue
+			}
+			sources = append(sources, a.Source)
+			if up, _, ok := r.offsets.exact.Covered(a.Remote); ok {
+				was := seen[a.Source]
+				e := stream.SourceEnd{End: max(was.End, up), Acked: up, At: was.At}
+				if was.Acked == up {
+					e.Newest = was.Newest // else it is not known here
+				}
+				now[a.Source] = e
+			}
+		}
 		if time.Since(asked) >= endsAsked {
 			asked = time.Now()
 			// A source that does not answer leaves the times as they were: they say since when nothing is known.
 			latest, _, _ := r.clients.sourceWire.Offsets(ctx, sources, stream.Latest)
 			for p, end := range latest {
-				e := now[p]
+				e, known := now[p]
+				if !known {
+					continue
+				}
 				e.End, e.At = max(e.End, stream.Upstream(end)), time.Now()
 				now[p] = e
 			}
@@ -181,7 +199,7 @@ func (r *replication) keepEnds(ctx context.Context) error {
 		if err != nil || len(records) == 0 {
 			return err
 		}
-		if err := r.clients.target.Append(ctx, stream.TandemTopic(r.conf.Flow.Source), records); err != nil {
+		if err := r.clients.target.Append(ctx, stream.TandemTopic(r.conf().Flow.Source), records); err != nil {
 			return err
 		}
 		ends.Stored()

@@ -16,10 +16,10 @@ import (
 
 // origins are the producer ids whose records are not sent back; nil where names tell.
 func (f *flow) origins() *replicate.Origins {
-	if !f.conf.TwoWay {
+	if !f.conf().TwoWay {
 		return nil
 	}
-	f.noted = &registry{log: f.clients.source, topic: stream.TandemTopic(f.conf.Reverse().Source)}
+	f.noted = &registry{log: f.clients.source, topic: stream.TandemTopic(f.conf().Reverse().Source)}
 	return replicate.NewOrigins(f.oppositeIDs)
 }
 
@@ -29,7 +29,7 @@ func (f *flow) oppositeIDs(ctx context.Context) ([]int64, error) {
 	if err != nil || len(ids) > 0 {
 		return ids, err
 	}
-	opposite, topic := f.conf.Reverse(), f.conf.Opposite.OffsetsTopic
+	opposite, topic := f.conf().Reverse(), f.conf().Opposite.OffsetsTopic
 	positions, err := position.New(f.clients.source, topic, 1, opposite).Load(ctx)
 	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) {
 		return nil, err
@@ -43,11 +43,11 @@ func (f *flow) oppositeIDs(ctx context.Context) ([]int64, error) {
 // knownOrigins refuses to run without the ids that either flow has written with: the other one would take its records for
 // those of local producers, and send them back.
 func (r *replication) knownOrigins(ctx context.Context, remembered position.Anchors, noted map[stream.Partition]stream.Upstream) error {
-	if !r.conf.TwoWay {
+	if !r.conf().TwoWay {
 		return nil
 	}
 	if remembered.Producer == nil && len(noted)+len(remembered.Partitions) > 0 {
-		return cannotRun{unknownOrigin{r.conf.Flow, r.conf.OffsetsTopic}}
+		return cannotRun{unknownOrigin{r.conf().Flow, r.conf().OffsetsTopic}}
 	}
 	_, err := r.oppositeIDs(ctx)
 	if errors.As(err, &unknownOrigin{}) {

@@ -14,7 +14,7 @@ import (
 )
 
 // newLogger logs lines for people on a terminal, and JSON where a machine collects them.
-func newLogger(to io.Writer, format string, level zapcore.Level) (*zap.Logger, error) {
+func newLogger(to io.Writer, format string, level zapcore.LevelEnabler) (*zap.Logger, error) {
 	if format == "" {
 		format = "json"
 		if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {

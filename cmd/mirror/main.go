@@ -1,6 +1,7 @@
 // Command mirror replicates Kafka clusters as an mm2.properties file says.
 //
 //	mirror FILE [--clusters ALIAS,...]           run until SIGTERM or SIGINT
+//	mirror check FILE [--clusters ALIAS,...]     say what stands in the way, changing nothing
 //	mirror position FILE FLOW PARTITION OFFSET   decide where a halted partition goes on
 //	mirror demo                                  two embedded clusters with the real pipe between them
 //	mirror version
@@ -96,7 +97,7 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.AddCommand(positionCommand(), versionCommand(), demoCommand())
+	root.AddCommand(positionCommand(), reloadCommand(), checkCommand(), versionCommand(), demoCommand())
 	return root
 }
 

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/cli"
 	"tandem/internal/config"
+	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
@@ -25,7 +25,8 @@ type mirrorOptions struct {
 
 // mirror runs all flows of a file until ctx ends.
 func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOptions) error {
-	log, err := newLogger(logTo, opts.logFormat, zapcore.InfoLevel)
+	level := zap.NewAtomicLevel()
+	log, err := newLogger(logTo, opts.logFormat, level)
 	if err != nil {
 		return err
 	}
@@ -34,41 +35,85 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	if err != nil {
 		return cannotRun{err}
 	}
+	level.SetLevel(levelNamed(conf.LogLevel))
 	for _, w := range conf.Warnings {
 		log.Warn(w.String())
+	}
+	if conf.Instance == "" {
+		var release func()
+		conf.Instance, release = kafka.InstanceSlot("/")
+		defer release()
 	}
 	names := make([]string, len(conf.Flows))
 	for i, f := range conf.Flows {
 		names[i] = f.Flow.String()
 	}
 	log.Info("mirror starts", zap.String("version", cli.Current(version).Version), zap.String("file", path), zap.Strings("flows", names))
-	err = runFlows(ctx, conf, reporter(log), nil)
+	p := newProcess(conf, reporter(log), nil)
+	p.reloader = &reloader{path: path, targets: opts.clusters, level: level, report: p.report, started: conf, applied: conf, flows: p.flows}
+	err = p.run(ctx)
 	if err == nil {
 		log.Info("mirror stopped")
 	}
 	return err
 }
 
-// runFlows runs the flows of a configuration beside each other; one that cannot run ends all. acked, if given, hears
-// of every acknowledged batch.
-func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
+// process is all flows of a configuration, and what they share.
+type process struct {
+	conf     *config.Config
+	report   stream.Report
+	budget   *replicate.Budget
+	board    *board
+	flows    []*flow
+	reloader *reloader // nil: the configuration is not from a file
+}
+
+// newProcess makes the flows; nothing runs yet. acked, if given, hears of every acknowledged batch.
+func newProcess(conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) *process {
 	budget := replicate.NewBudget(conf.MemoryBytes)
 	all := &exactMaps{byFlow: make(map[stream.Flow]*offsetsync.Map)}
-	b := newBoard(conf, budget, all)
-	server, err := openStatus(conf, b, report)
+	p := &process{conf: conf, report: report, budget: budget, board: newBoard(conf, budget, all)}
+	for _, c := range conf.Flows {
+		f := &flow{
+			budget: budget, report: report, observe: acked, board: p.board, maps: all, process: conf.Instance,
+			mapRoom: conf.OffsetMapBytes / int64(len(conf.Flows)), throttle: replicate.NewThrottle(),
+		}
+		f.settings.Store(&c)
+		f.throttled()
+		p.flows = append(p.flows, f)
+	}
+	return p
+}
+
+// runFlows runs the flows of a configuration beside each other.
+func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
+	return newProcess(conf, report, acked).run(ctx)
+}
+
+// run runs the flows beside each other; one that cannot run ends all.
+func (p *process) run(ctx context.Context) error {
+	server, err := openStatus(p.conf, p.board, p.report)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		boundHeap(ctx, conf, b)
+		boundHeap(ctx, p.conf, p.board)
 		return nil
 	})
+	if p.reloader != nil {
+		if server != nil {
+			server.Reload(func(ctx context.Context, dry bool) (any, error) { return p.reloader.reload(ctx, dry) })
+		}
+		group.Go(func() error {
+			p.reloader.onHangup(ctx)
+			return nil
+		})
+	}
 	if server != nil {
 		group.Go(func() error { return server.Run(ctx) })
 	}
-	for _, c := range conf.Flows {
-		f := &flow{conf: c, budget: budget, report: report, observe: acked, board: b, maps: all, mapRoom: conf.OffsetMapBytes / int64(len(conf.Flows))}
+	for _, f := range p.flows {
 		group.Go(func() error {
 			err := f.run(ctx)
 			if errors.Is(err, context.Canceled) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,16 +28,18 @@ type offsets struct {
 	mm2       *offsetsync.Store // what MM2 has noted; nil without offset syncs
 	recounter *replicate.Recounter
 
-	storing sync.Mutex                // one store at a time
-	told    map[stream.Partition]bool // remote partitions of which the map knows where they stood; of keepTopics' goroutine
+	storing sync.Mutex // one store at a time
+
+	mu   sync.Mutex                // guards told
+	told map[stream.Partition]bool // remote partitions of which the map knows where they stood
 }
 
 func newOffsets(f *flow, limit int64) *offsets {
 	o := &offsets{flow: f, told: make(map[stream.Partition]bool)}
-	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, stream.TandemTopic(f.conf.Flow.Source)})
+	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, stream.TandemTopic(f.conf().Flow.Source)})
 	o.recounter = &replicate.Recounter{
 		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
-		Committed: f.conf.IsolationLevel == "read_committed", Origins: f.origin,
+		Committed: f.conf().IsolationLevel == "read_committed", Origins: f.origin,
 	}
 	return o
 }
@@ -55,18 +58,6 @@ func (s storedSegments) Segment(ctx context.Context, at int64) (stream.Record, e
 	return r, err
 }
 
-// take loads a record of Tandem's topic. What is damaged counts as not there: its place is counted anew.
-func (o *offsets) take(r stream.Record) error {
-	err := o.exact.Load(r)
-	if errors.Is(err, offsetsync.ErrNewer) {
-		return err
-	}
-	if err != nil {
-		o.flow.tell(stream.Warn, "a segment of the offset map is damaged; what it held is counted anew", stream.F("error", err))
-	}
-	return nil
-}
-
 // readSyncs loads what MM2 has noted before Tandem came.
 func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic string) error {
 	store, err := offsetsync.ReadStore(func(each func(stream.Record) error) error { return admin.ReadAll(ctx, topic, false, each) })
@@ -78,14 +69,15 @@ func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic strin
 
 // begin tells the map where remote partitions stand before the pipe appends to them, and what the anchors know of them.
 func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted *memory) error {
-	var remotes []stream.Partition
-	for _, a := range list {
-		if !o.told[a.Remote] {
-			remotes = append(remotes, a.Remote)
-		}
-	}
-	if len(remotes) == 0 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	fresh := slices.DeleteFunc(slices.Clone(list), func(a replicate.Assignment) bool { return o.told[a.Remote] })
+	if len(fresh) == 0 {
 		return nil
+	}
+	remotes := make([]stream.Partition, len(fresh))
+	for i, a := range fresh {
+		remotes[i] = a.Remote
 	}
 	starts, noStart, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Earliest)
 	if err != nil {
@@ -95,13 +87,10 @@ func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted 
 	if err != nil {
 		return fmt.Errorf("find the ends of remote partitions: %w", err)
 	}
-	for _, a := range list {
+	for _, a := range fresh {
 		start, started := starts[a.Remote]
 		end, ended := ends[a.Remote]
-		switch {
-		case o.told[a.Remote]:
-			continue
-		case !started || !ended:
+		if !started || !ended {
 			return fmt.Errorf("find the ends of %s: %w", a.Remote, errors.Join(noStart[a.Remote], noEnd[a.Remote]))
 		}
 		o.told[a.Remote] = true
@@ -117,6 +106,15 @@ func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted 
 	return nil
 }
 
+// leave forgets where remote partitions stood: another process goes on with them.
+func (o *offsets) leave(remotes []stream.Partition) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range remotes {
+		delete(o.told, p)
+	}
+}
+
 // store makes what the map knows durable.
 func (o *offsets) store(ctx context.Context) error {
 	o.storing.Lock()
@@ -125,7 +123,7 @@ func (o *offsets) store(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := o.flow.clients.target.Append(ctx, stream.TandemTopic(o.flow.conf.Flow.Source), records); err != nil {
+	if err := o.flow.clients.target.Append(ctx, stream.TandemTopic(o.flow.conf().Flow.Source), records); err != nil {
 		return fmt.Errorf("store the offset map: %w", err)
 	}
 	o.exact.Stored(records)
@@ -191,7 +189,7 @@ func (o *offsets) trim(ctx context.Context, pipe *replicate.Pipe) error {
 
 // translate finds an offset of the source on the target.
 func (o *offsets) translate(ctx context.Context, source stream.Partition, up stream.Upstream) (stream.Partition, stream.Translated, error) {
-	c := o.flow.conf
+	c := o.flow.conf()
 	remote := stream.Partition{Topic: c.Policy.RemoteTopic(c.Source, source.Topic), Number: source.Number}
 	t, err := o.exact.Translate(ctx, remote, up)
 	return remote, t, err

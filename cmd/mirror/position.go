@@ -81,7 +81,8 @@ func parsePlace(partition, offset string) (nextPlace, error) {
 
 // setPosition notes a place in both topics, and tells what was noted before.
 func setPosition(ctx context.Context, c config.Flow, at nextPlace) (was string, err error) {
-	f := &flow{conf: c, report: func(stream.Event) {}}
+	f := &flow{report: func(stream.Event) {}}
+	f.settings.Store(&c)
 	f.clients, err = open(c)
 	defer f.clients.close()
 	if err != nil {
@@ -128,7 +129,7 @@ func (f *flow) checkPlace(ctx context.Context, at nextPlace) (id stream.TopicID,
 	}
 	i := slices.IndexFunc(listed, func(t stream.Topic) bool { return t.Name == at.Topic && t.Partitions > at.Number })
 	if i < 0 {
-		return id, cannotRun{fmt.Errorf("%s has no such partition", f.conf.Source)}
+		return id, cannotRun{fmt.Errorf("%s has no such partition", f.conf().Source)}
 	}
 	var ends [2]int64
 	for n, end := range []int64{stream.Earliest, stream.Latest} {
@@ -139,7 +140,7 @@ func (f *flow) checkPlace(ctx context.Context, at nextPlace) (id stream.TopicID,
 		ends[n] = offsets[at.Partition]
 	}
 	if int64(at.offset) < ends[0] || int64(at.offset) > ends[1] {
-		return id, cannotRun{fmt.Errorf("%s has offsets %d to %d, and %d is not among them", f.conf.Source, ends[0], ends[1], at.offset)}
+		return id, cannotRun{fmt.Errorf("%s has offsets %d to %d, and %d is not among them", f.conf().Source, ends[0], ends[1], at.offset)}
 	}
 	return listed[i].ID, nil
 }

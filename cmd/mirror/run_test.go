@@ -49,8 +49,8 @@ func (s *screen) linesWith(words ...string) (found []string) {
 	return found
 }
 
-// process is a run of the command inside the test.
-type process struct {
+// running is a run of the command inside the test.
+type running struct {
 	t        *testing.T
 	out, err screen
 	cancel   context.CancelFunc // what SIGTERM does
@@ -59,10 +59,10 @@ type process struct {
 }
 
 // start runs the command with its arguments until it ends by itself, is stopped, or the test is over.
-func start(t *testing.T, args ...string) *process {
+func start(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &process{t: t, cancel: cancel, ended: make(chan struct{})}
+	p := &running{t: t, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		p.status = run(ctx, args, &p.out, &p.err)
@@ -78,7 +78,7 @@ func start(t *testing.T, args ...string) *process {
 }
 
 // exit waits for the end and returns the exit status.
-func (p *process) exit() int {
+func (p *running) exit() int {
 	p.t.Helper()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -92,7 +92,7 @@ func (p *process) exit() int {
 }
 
 // stop ends it as SIGTERM does, and wants exit status 0.
-func (p *process) stop() {
+func (p *running) stop() {
 	p.t.Helper()
 	p.cancel()
 	if status := p.exit(); status != 0 {
@@ -103,8 +103,8 @@ func (p *process) stop() {
 	}
 }
 
-// until waits for a condition; a process that has ended will not meet it.
-func (p *process) until(what string, holds func() error) {
+// until waits for a condition; a running that has ended will not meet it.
+func (p *running) until(what string, holds func() error) {
 	p.t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -125,7 +125,7 @@ func (p *process) until(what string, holds func() error) {
 	}
 }
 
-func (p *process) waitFor(words ...string) {
+func (p *running) waitFor(words ...string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("a log line with %q", words), func() error {
 		if len(p.err.linesWith(words...)) == 0 {
@@ -188,7 +188,7 @@ func written(t *testing.T, c *embedded.Cluster, topic string) int {
 }
 
 // arrives waits until a remote topic holds so many orders.
-func (p *process) arrives(c *embedded.Cluster, topic string, orders int) {
+func (p *running) arrives(c *embedded.Cluster, topic string, orders int) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
@@ -215,7 +215,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-func (p *process) jsonOut() string {
+func (p *running) jsonOut() string {
 	if status := p.exit(); status != 0 {
 		p.t.Errorf("exit status %d", status)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"tandem/internal/checkpoint"
 	"tandem/internal/config"
+	"tandem/internal/kafka"
 	"tandem/internal/metrics"
 	"tandem/internal/replicate"
 	"tandem/internal/status"
@@ -31,10 +32,11 @@ type board struct {
 	pipes   map[stream.Flow]*replicate.Pipe
 	keepers map[stream.Flow]*checkpoint.Keeper
 	teed    map[stream.Flow]*archiving
+	sharers map[stream.Flow][]kafka.ShareMember // by flow, the processes that run it
 }
 
 func newBoard(conf *config.Config, budget *replicate.Budget, maps *exactMaps) *board {
-	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper), teed: make(map[stream.Flow]*archiving)}
+	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper), teed: make(map[stream.Flow]*archiving), sharers: make(map[stream.Flow][]kafka.ShareMember)}
 	for _, f := range conf.Flows {
 		b.flows = append(b.flows, f.Flow)
 		if f.Enabled {
@@ -55,6 +57,13 @@ func (b *board) show(f stream.Flow, p *replicate.Pipe) {
 func (b *board) groups(f stream.Flow, k *checkpoint.Keeper) {
 	b.mu.Lock()
 	b.keepers[f] = k
+	b.mu.Unlock()
+}
+
+// members makes visible which processes run a flow.
+func (b *board) members(f stream.Flow, list []kafka.ShareMember) {
+	b.mu.Lock()
+	b.sharers[f] = list
 	b.mu.Unlock()
 }
 

@@ -14,7 +14,7 @@ import (
 const eastToWest = "east->west.enabled = true\neast->west.topics = orders\n"
 
 // get asks the status page of a run.
-func (p *process) get(path string) (status int, body string) {
+func (p *running) get(path string) (status int, body string) {
 	p.t.Helper()
 	p.waitFor("status is served")
 	found := regexp.MustCompile(`"address":"([^"]+)"`).FindStringSubmatch(p.err.linesWith("status is served")[0])
@@ -35,7 +35,7 @@ func (p *process) get(path string) (status int, body string) {
 }
 
 // ready waits until /readyz says so and returns its answer.
-func (p *process) ready() (body string) {
+func (p *running) ready() (body string) {
 	p.t.Helper()
 	p.until("readiness", func() error {
 		var status int

@@ -108,6 +108,9 @@ func (m *Map) Gaps() []stream.Gap {
 	defer m.mu.Unlock()
 	var gaps []stream.Gap
 	for _, p := range m.partitions {
+		if !m.holds(p.remote) {
+			continue
+		}
 		if p.sourced {
 			gaps = p.appendGaps(gaps)
 		}

@@ -102,7 +102,7 @@ func (m *Map) Changed() []stream.Record {
 	m.taken = m.taken[:0]
 	var records []stream.Record
 	for _, p := range m.queue {
-		if m.partitions[p.remote] != p {
+		if m.partitions[p.remote] != p || !m.holds(p.remote) {
 			continue
 		}
 		p.urgent = false
@@ -130,7 +130,7 @@ func (m *Map) Changed() []stream.Record {
 func (m *Map) Urgent() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.queue, func(p *partition) bool { return p.urgent })
+	return slices.ContainsFunc(m.queue, func(p *partition) bool { return p.urgent && m.holds(p.remote) })
 }
 
 // Stored says that the records that Changed gave last are in the topic, and at which offsets.

@@ -25,6 +25,8 @@ type Map struct {
 	cache      *cache
 	taken      []taken // what Changed gave out last
 	flushes    int
+
+	held func(remote stream.Partition) bool // nil: all are
 }
 
 // NewMap starts empty. limit is how many bytes of segments that can be read again are kept in memory, beside the last segment of
@@ -32,6 +34,12 @@ type Map struct {
 func NewMap(limit int64, segments Segments) *Map {
 	return &Map{segments: segments, partitions: map[stream.Partition]*partition{}, cache: newCache(limit)}
 }
+
+// Held says, before the first use, which remote partitions are copied by this process. Of the others the map is what [Map.Load] brings:
+// nothing of them is appended to the topic, or counted. It is asked while the map is locked.
+func (m *Map) Held(held func(remote stream.Partition) bool) { m.held = held }
+
+func (m *Map) holds(remote stream.Partition) bool { return m.held == nil || m.held(remote) }
 
 // of is the map of a remote partition; nothing is known of a new one.
 func (m *Map) of(remote stream.Partition) *partition {

@@ -45,7 +45,7 @@ type Source interface {
 type Server struct {
 	source   Source
 	listener net.Listener
-	handler  http.Handler
+	handler  *http.ServeMux
 }
 
 // Listen takes the address; Run serves it.

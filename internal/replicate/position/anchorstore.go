@@ -172,11 +172,14 @@ func (s *AnchorStore) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Noted is what one record of the topic says of who writes to the target.
+// Noted is what one record of the topic says of who writes to the target, and where it goes on.
 type Noted struct {
-	Origin   int64 // a producer id of the flow
-	Origins  bool  // there is one
-	Anchored bool  // the flow has written, or was about to
+	Origin   int64     // a producer id of the flow
+	Origins  bool      // there is one
+	Producer *Producer // the id to write with from here on, or nil
+	Anchored bool      // the flow has written, or was about to
+	Remote   stream.Partition
+	Anchor   Anchor // of Remote, with Anchored
 }
 
 // ReadNoted reads one record of the topic, as for a reader that follows it. What is taken back again stays noted.
@@ -189,6 +192,12 @@ func ReadNoted(r stream.Record) (Noted, error) {
 	maps.Copy(c.noted, c.used)
 	for id := range c.noted {
 		n.Origin, n.Origins = id, true
+	}
+	for _, p := range c.producers {
+		n.Producer = &p
+	}
+	for remote, a := range c.anchors {
+		n.Remote, n.Anchor = remote, a
 	}
 	return n, nil
 }

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"tandem/internal/stream"
+)
+
+// holding is what a process has of the work of a flow: remote partitions to write to, and perhaps the duties that are done once for
+// the whole flow. Nil has everything: a flow that is not shared.
+type holding struct {
+	mu      sync.Mutex // guards what follows
+	remotes map[stream.Partition]bool
+	leaving map[stream.Partition]bool // of remotes: they are about to be given up, and nothing more is sent
+	duties  bool
+	kept    *kept         // for the archive; nil before the group has answered
+	since   time.Time     // when it was made
+	busy    bool          // the duties are being done, or wound up
+	changed chan struct{} // closed when any of it changes
+}
+
+// kept is what the group said last that falls to this process. It stays while the group cannot be asked: the archive needs no target, and
+// what two processes archive is the same.
+type kept struct {
+	remotes map[stream.Partition]bool
+	duties  bool
+}
+
+// answerWait is how long the group has to answer before a process archives all that there is.
+const answerWait = 3 * time.Second
+
+func newHolding() *holding {
+	return &holding{since: time.Now(), remotes: make(map[stream.Partition]bool), leaving: make(map[stream.Partition]bool), changed: make(chan struct{})}
+}
+
+// has says that this process writes to a remote partition, or has sent something there that it still keeps book of.
+func (h *holding) has(remote stream.Partition) bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.remotes[remote]
+}
+
+// copies says that it goes on writing there.
+func (h *holding) copies(remote stream.Partition) bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.remotes[remote] && !h.leaving[remote]
+}
+
+// onDuty says that what is done once for the flow is done here.
+func (h *holding) onDuty() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.duties
+}
+
+// keeps says that this process archives what is copied to a remote partition.
+func (h *holding) keeps(remote stream.Partition) bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.kept == nil {
+		return time.Since(h.since) >= answerWait
+	}
+	return h.kept.remotes[remote]
+}
+
+// keepsRest says that this process archives what belongs to no remote partition.
+func (h *holding) keepsRest() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.kept == nil {
+		return time.Since(h.since) >= answerWait
+	}
+	return h.kept.duties
+}
+
+// keep has the archive follow what falls to this process now.
+func (h *holding) keep() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := &kept{remotes: maps.Clone(h.remotes), duties: h.duties}
+	maps.DeleteFunc(k.remotes, func(p stream.Partition, _ bool) bool { return h.leaving[p] })
+	h.kept = k
+}
+
+func (h *holding) add(remotes []stream.Partition) {
+	h.alter(func() {
+		for _, p := range remotes {
+			h.remotes[p] = true
+			delete(h.leaving, p)
+		}
+	})
+}
+
+func (h *holding) leave(remotes []stream.Partition) {
+	h.alter(func() {
+		for _, p := range remotes {
+			h.leaving[p] = true
+		}
+	})
+}
+
+func (h *holding) drop(remotes []stream.Partition) {
+	h.alter(func() {
+		for _, p := range remotes {
+			delete(h.remotes, p)
+			delete(h.leaving, p)
+		}
+	})
+}
+
+func (h *holding) takeDuties() { h.alter(func() { h.duties = true }) }
+
+// giveDuties returns when they are not done here any more, or ctx ends.
+func (h *holding) giveDuties(ctx context.Context) {
+	h.alter(func() { h.duties = false })
+	for {
+		h.mu.Lock()
+		busy, changed := h.busy, h.changed
+		h.mu.Unlock()
+		if !busy {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// rested says that the duties are not done here any more.
+func (h *holding) rested() { h.alter(func() { h.busy = false }) }
+
+func (h *holding) alter(do func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	do()
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// change is closed when something is not any more as it is now.
+func (h *holding) change() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
+}
+
+// await returns when the duties are here, or ctx ends. From its return on they count as being done.
+func (h *holding) await(ctx context.Context) error {
+	for {
+		h.mu.Lock()
+		here, changed := h.duties, h.changed
+		h.busy = here
+		h.mu.Unlock()
+		if here {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// awaitEnd returns when the duties are not here any more, something else ends them, or ctx ends.
+func (h *holding) awaitEnd(ctx context.Context, other <-chan struct{}) error {
+	for {
+		h.mu.Lock()
+		here, changed := h.duties, h.changed
+		h.mu.Unlock()
+		if !here {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-other:
+			return nil
+		case <-changed:
+		}
+	}
+}

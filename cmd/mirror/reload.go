@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"tandem/internal/config"
+	"tandem/internal/replicate"
+	"tandem/internal/stream"
+)
+
+// reloader reads the file once more while the flows run. What can change without a restart is applied; the rest is named.
+type reloader struct {
+	path    string
+	targets []string
+	level   zap.AtomicLevel
+	report  stream.Report
+
+	mu      sync.Mutex     // one reload at a time; guards what follows
+	started *config.Config // what the process was started with
+	applied *config.Config // the file as it was read last
+	flows   []*flow
+}
+
+// reloaded is what a reload has done, or would do.
+type reloaded struct {
+	DryRun  bool            `json:"dry_run"`
+	Applied []config.Change `json:"applied"`
+	Restart []config.Change `json:"needs_restart"` // differs from what the process was started with
+}
+
+// reload applies what the file says now. An error of the file leaves everything as it is.
+func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next, err := config.Load(l.path, l.targets)
+	if err != nil {
+		return reloaded{}, err
+	}
+	next.Instance = l.started.Instance
+	done := reloaded{DryRun: dry, Applied: []config.Change{}, Restart: []config.Change{}}
+	for _, c := range config.Diff(l.applied, next) {
+		if c.Live {
+			done.Applied = append(done.Applied, c)
+		}
+	}
+	for _, c := range config.Diff(l.started, next) {
+		if !c.Live {
+			done.Restart = append(done.Restart, c)
+		}
+	}
+	if dry {
+		return done, nil
+	}
+	for _, w := range next.Warnings {
+		if !slices.Contains(l.applied.Warnings, w) {
+			l.report(stream.Event{Severity: stream.Warn, Message: w.String()})
+		}
+	}
+	if err := l.apply(next); err != nil {
+		return reloaded{}, err
+	}
+	l.applied = next
+	l.tell(done)
+	return done, nil
+}
+
+// apply hands every flow its new settings.
+func (l *reloader) apply(next *config.Config) error {
+	for _, f := range l.flows { // what can fail comes first
+		if c := flowOf(next, f.conf().Flow); c != nil {
+			if err := f.clients.check(*c); err != nil {
+				return fmt.Errorf("flow %s: %w", c.Flow, err)
+			}
+		}
+	}
+	for _, f := range l.flows {
+		if c := flowOf(next, f.conf().Flow); c != nil {
+			f.renew(*c)
+		}
+	}
+	l.level.SetLevel(levelNamed(next.LogLevel))
+	return nil
+}
+
+func flowOf(c *config.Config, f stream.Flow) *config.Flow {
+	if i := slices.IndexFunc(c.Flows, func(one config.Flow) bool { return one.Flow == f }); i >= 0 {
+		return &c.Flows[i]
+	}
+	return nil
+}
+
+func (l *reloader) tell(done reloaded) {
+	fields := make([]stream.Field, 0, len(done.Applied))
+	for _, c := range done.Applied {
+		fields = append(fields, stream.F(named(c), c.From+" -> "+c.To))
+	}
+	l.report(stream.Event{Message: fmt.Sprintf("reloaded %s: %d settings changed", l.path, len(done.Applied)), Fields: fields})
+	for _, c := range done.Restart {
+		l.report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf("%s = %s needs a restart; it runs with %s", named(c), c.To, c.From)})
+	}
+}
+
+// named is the key of a change, with its flow.
+func named(c config.Change) string {
+	if c.Flow == "" {
+		return c.Key
+	}
+	return c.Flow + " " + c.Key
+}
+
+// onHangup reloads at each SIGHUP, until ctx ends.
+func (l *reloader) onHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if _, err := l.reload(ctx, false); err != nil {
+				l.report(stream.Event{Severity: stream.Error, Message: "not reloaded, nothing has changed: " + err.Error()})
+			}
+		}
+	}
+}
+
+// renew takes settings over that need no restart.
+func (f *flow) renew(next config.Flow) {
+	now := *f.conf()
+	if err := f.clients.renew(next); err != nil {
+		f.tell(stream.Error, "the old credentials stay in use", stream.F("error", err))
+	}
+	now.Topics, now.ConfigFilter, now.Groups = next.Topics, next.ConfigFilter, next.Groups
+	now.Opposite.Topics, now.Archive.Topics = next.Opposite.Topics, next.Archive.Topics
+	now.RefreshTopics, now.SyncConfigs, now.SyncACLs = next.RefreshTopics, next.SyncConfigs, next.SyncACLs
+	now.Checkpoints.Interval, now.Checkpoints.Refresh, now.GroupSync = next.Checkpoints.Interval, next.Checkpoints.Refresh, next.GroupSync
+	now.HeartbeatInterval, now.FlushInterval = next.HeartbeatInterval, next.FlushInterval
+	now.Throttle = next.Throttle
+	f.settings.Store(&now)
+	f.throttled()
+	f.renewed.fire()
+}
+
+// throttled applies the flow's bounds.
+func (f *flow) throttled() {
+	t := f.conf().Throttle
+	rules := make([]replicate.ThrottleRule, len(t.Topics))
+	for i, r := range t.Topics {
+		rules[i] = replicate.ThrottleRule{Key: r.Pattern, Matches: r.Topics.Accepts, BytesPerSecond: r.BytesPerSecond}
+	}
+	f.throttle.Set(t.BytesPerSecond, rules)
+}
+
+// eachSetting does something until ctx ends, and begins anew with it whenever settings have changed.
+func (f *flow) eachSetting(ctx context.Context, do func(context.Context) error) error {
+	for {
+		renewed := f.renewed.wait()
+		once, over := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-renewed:
+				over()
+			case <-once.Done():
+			}
+		}()
+		err := do(once)
+		over()
+		if ctx.Err() != nil || err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		select {
+		case <-renewed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// bell tells all who wait that something has happened.
+type bell struct {
+	mu    sync.Mutex // guards rings
+	rings chan struct{}
+}
+
+// wait is closed the next time that the bell is fired.
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rings == nil {
+		b.rings = make(chan struct{})
+	}
+	return b.rings
+}
+
+func (b *bell) fire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rings != nil {
+		close(b.rings)
+		b.rings = nil
+	}
+}
+
+func levelNamed(name string) zapcore.Level {
+	level, err := zapcore.ParseLevel(name)
+	if err != nil {
+		return zapcore.InfoLevel // config has checked the name
+	}
+	return level
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tandem/internal/config"
+)
+
+func reloadCommand() *cobra.Command {
+	var dry, asJSON bool
+	command := &cobra.Command{
+		Use:   "reload FILE",
+		Short: "Have a running mirror read its file again",
+		Long: `reload asks the mirror that runs on this machine with FILE, at the file's status.address, to read it again, as SIGHUP does.
+Applied at once, while records flow on: topics, groups, excludes, intervals, throttles, log.level, credentials. Whatever else
+differs is named, and needs a restart. A file with an error changes nothing.
+
+Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes no sense, 2 no mirror answers, or wrong arguments.`,
+		Example: `  mirror reload config/mm2.properties --dry-run      what would change
+  mirror reload config/mm2.properties`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return cannotRun{errors.New("which mm2.properties? Usage: mirror reload FILE [--dry-run]")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conf, err := config.Load(args[0], nil)
+			if err != nil {
+				return err
+			}
+			if conf.StatusAddress == "" {
+				return cannotRun{errors.New("status.address is empty: send SIGHUP to the mirror instead")}
+			}
+			done, err := askReload(cmd.Context(), conf.StatusAddress, dry)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetEscapeHTML(false)
+				return encoder.Encode(done)
+			}
+			showReload(cmd.OutOrStdout(), done)
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&dry, "dry-run", false, "change nothing, show what would change")
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return command
+}
+
+const reloadWait = 30 * time.Second
+
+// askReload asks the mirror at an address.
+func askReload(ctx context.Context, address string, dry bool) (done reloaded, err error) {
+	ctx, cancel := context.WithTimeout(ctx, reloadWait)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://%s/api/reload?dry=%t", address, dry), nil)
+	if err != nil {
+		return done, cannotRun{fmt.Errorf("status.address: %w", err)}
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return done, cannotRun{fmt.Errorf("no mirror answers at %s (status.address); is it running? %w", address, err)}
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
+	if err != nil {
+		return done, fmt.Errorf("read the answer of %s: %w", address, err)
+	}
+	switch answer.StatusCode {
+	case http.StatusOK:
+		if err := json.Unmarshal(body, &done); err != nil {
+			return done, fmt.Errorf("read the answer of %s: %w", address, err)
+		}
+		return done, nil
+	case http.StatusUnprocessableEntity:
+		var refused struct {
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(body, &refused); err != nil {
+			return done, fmt.Errorf("read the answer of %s: %w", address, err)
+		}
+		return done, fmt.Errorf("the mirror refuses the file, and goes on as it was: %s", refused.Error)
+	default:
+		return done, cannotRun{fmt.Errorf("%s answers %s: is it a mirror?", address, answer.Status)}
+	}
+}
+
+func showReload(w io.Writer, done reloaded) {
+	verb := "changed"
+	if done.DryRun {
+		verb = "would change"
+	}
+	for _, c := range done.Applied {
+		fmt.Fprintf(w, "%s: %s: %s -> %s\n", verb, named(c), c.From, c.To)
+	}
+	for _, c := range done.Restart {
+		fmt.Fprintf(w, "needs a restart: %s: %s -> %s\n", named(c), c.From, c.To)
+	}
+	if len(done.Applied)+len(done.Restart) == 0 {
+		fmt.Fprintln(w, "nothing differs")
+	}
+}
