@@ -57,7 +57,7 @@ func (b builder) archive(out *Flow, connector settings) {
 	on := b.archives(out.Flow, connector, out.Enabled)
 	a := Archive{
 		Enabled: on,
-		URL:     javaTrim(b.text(connector, "archive.url")),
+		URL:     b.text(connector, "archive.url"),
 		FromNow: b.text(connector, "archive.from") == "now",
 		Pause:   b.text(connector, "archive.on.failure") == "pause",
 

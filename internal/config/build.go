@@ -126,7 +126,7 @@ func (b builder) groups(out *Flow, connector settings) {
 func (b builder) policies(out *Flow, connector settings) {
 	separator := b.text(connector, "replication.policy.separator")
 	internal := b.boolean(connector, "replication.policy.internal.topic.separator.enabled")
-	p, err := policy.New(javaTrim(b.text(connector, "replication.policy.class")), separator, internal, out.Source)
+	p, err := policy.New(b.text(connector, "replication.policy.class"), separator, internal, out.Source)
 	if err != nil {
 		b.problems.fail(0, out.String(), "%v", err)
 	}

@@ -55,13 +55,13 @@ func (b builder) resolve(s settings, row key) (value, from string) {
 	if e, set := s[row.name]; set {
 		items, _ := splitList(e.value)
 		if follows := followed[row.name] != "" && len(items) == 0; !follows && row.check(e.value) == nil {
-			return e.value, e.place()
+			return row.read(e.value), e.place()
 		}
 		return b.byDefault(s, row)
 	}
 	for old, now := range renamed {
 		if e, set := s[old]; set && now == row.name && row.check(e.value) == nil {
-			return e.value, e.place() + ", which is " + now + " of 3.x"
+			return row.read(e.value), e.place() + ", which is " + now + " of 3.x"
 		}
 	}
 	return b.byDefault(s, row)

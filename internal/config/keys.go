@@ -116,19 +116,24 @@ func (k key) check(value string) error {
 	case throttles:
 		_, err := parseThrottles(value)
 		return err
-	case class:
-		return k.checkOneOf(javaTrim(value))
-	case text:
-		// Kafka does not trim a STRING.
-		return k.checkOneOf(value)
+	case class, text:
+		return k.checkOneOf(k.trim(value))
 	}
 	return nil
 }
 
+// trim drops blanks around a value, as ConfigDef does. The separator is the one key that MM2 reads without it.
+func (k key) trim(value string) string {
+	if k.name == "replication.policy.separator" {
+		return value
+	}
+	return javaTrim(value)
+}
+
 func (k key) checkOneOf(value string) error {
 	switch {
-	case k.name == "status.address" && javaTrim(value) != "":
-		if _, port, err := net.SplitHostPort(javaTrim(value)); err != nil || port == "" {
+	case k.name == "status.address" && value != "":
+		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
 			return fmt.Errorf("must be host:port, such as 127.0.0.1:8383, or empty")
 		}
 	case k.name == "replication.policy.separator" && !topicChars.MatchString(value):
@@ -142,9 +147,7 @@ func (k key) checkOneOf(value string) error {
 		return nil
 	}
 	more := ""
-	if k.among(k.oneOf, javaTrim(value)) {
-		more = ", without blanks around it"
-	} else if k.hint != "" {
+	if k.hint != "" {
 		more = "; " + k.hint
 	}
 	return fmt.Errorf("must be %s%s", orList(k.oneOf), more)
@@ -154,24 +157,30 @@ func (k key) among(words []string, value string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return w == value || k.anyCase && strings.EqualFold(w, value) })
 }
 
+// read is the value as the program reads it.
+func (k key) read(value string) string {
+	if k.kind == text || k.kind == class {
+		return k.trim(value)
+	}
+	return value
+}
+
 // canonical brings values that mean the same into one form.
 func (k key) canonical(value string) string {
 	switch k.kind {
 	case boolean:
 		return strings.ToLower(javaTrim(value))
+	case text:
+		value = k.trim(value)
+		i := slices.IndexFunc(k.oneOf, func(w string) bool { return strings.EqualFold(w, value) })
+		if k.anyCase && i >= 0 {
+			return k.oneOf[i]
+		}
 	case integer, long, short, class:
 		return javaTrim(value)
 	case list, regexList, throttles:
 		items, _ := splitList(value)
 		return strings.Join(items, ", ")
-	case text:
-		if k.anyCase {
-			for _, w := range k.oneOf {
-				if strings.EqualFold(w, value) {
-					return w
-				}
-			}
-		}
 	}
 	return value
 }

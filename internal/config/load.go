@@ -155,7 +155,7 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 	b := builder{entries: entries, problems: p, old: old}
 	c.MemoryBytes = b.number(bare, "memory.bytes", process)
 	c.OffsetMapBytes = b.number(bare, "offset.map.bytes", process)
-	c.StatusAddress = javaTrim(b.processText(bare, "status.address"))
+	c.StatusAddress = b.processText(bare, "status.address")
 	_, c.StatusNamed = bare["status.address"]
 	c.LogLevel = b.processText(bare, "log.level")
 	c.Instance = b.processText(bare, "group.instance.id")

@@ -23,7 +23,9 @@ func TestBadValues(t *testing.T) {
 		{"replication.factor = 0", `replication.factor = "0": must be a number from 1 to 32767, or -1 for the broker's default`},
 		{"offset-syncs.topic.replication.factor = 40000", `offset-syncs.topic.replication.factor = "40000": must be a number from 1 to 32767, or -1 for the broker's default`},
 		{"offset-syncs.topic.location = middle", `offset-syncs.topic.location = "middle": must be source or target`},
-		{"offset-syncs.topic.location = source ", `offset-syncs.topic.location = "source ": must be source or target, without blanks around it`},
+		{"offset-syncs.topic.location = source ", ""}, // as ConfigDef trims
+		{"offset-syncs.topic.location = Source", `offset-syncs.topic.location = "Source": must be source or target`},
+		{"replication.policy.separator = _ ", `replication.policy.separator = "_ ": must consist of characters that topic names may have: letters, digits, dot, underscore, hyphen`},
 		{"A->B.enabled.x", ""},
 		{"sync.topic.configs.enabled = yes", `sync.topic.configs.enabled = "yes": must be true or false`},
 		{"refresh.topics.interval.seconds = 0", `refresh.topics.interval.seconds = "0": must not be 0; to switch it off, set refresh.topics.enabled = false`},

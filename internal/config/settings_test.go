@@ -171,6 +171,15 @@ func TestExactlyOnce(t *testing.T) {
 	}
 }
 
+// ConfigDef trims every value; 4.3.1 shows no difference between "target " and "target".
+func TestValuesAreTrimmed(t *testing.T) {
+	c := load(t, base+"offset-syncs.topic.location = target \nA->B.use.defaults.from = source \nlog.level = warn\t\nreplication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy \nB.offset.storage.topic = o \nA.consumer.isolation.level = read_committed ")
+	f := flowOf(t, c, "A", "B")
+	if f.OffsetSyncs.Location != "target" || !f.ConfigFilter.SourceDefaults() || c.LogLevel != "warn" || f.Policy.RemoteTopic("A", "x") != "x" || f.OffsetsTopic != "o" || f.IsolationLevel != "read_committed" {
+		t.Errorf("%v %v %q %q %q", f.OffsetSyncs, f.ConfigFilter, c.LogLevel, f.OffsetsTopic, f.IsolationLevel)
+	}
+}
+
 // Each setting of Kafka's Java clients either has an effect, or is missing and warned of, or has no meaning, and then it says why.
 func TestClientSettingsAreAllExplained(t *testing.T) {
 	for _, kind := range clientKinds {
