@@ -43,6 +43,11 @@ func withACLs(rules topics.Rules, c config.Flow, groups func(group string) bool,
 		Notes:  topics.NewNotes(perhaps{target}, stream.TandemTopic(c.Source)),
 		Echo:   topics.NewNotes(perhaps{source}, stream.TandemTopic(c.Target)),
 	}
+	for _, props := range []config.Properties{c.TargetAdmin, c.TargetProducer} {
+		if client, err := kafka.Parse(props); err == nil && client.Principal() != "" {
+			rules.ACLs.Own = append(rules.ACLs.Own, client.Principal())
+		}
+	}
 	return rules
 }
 

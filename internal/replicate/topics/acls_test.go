@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -355,6 +356,30 @@ func TestFullAfterAKill(t *testing.T) {
 	w.syncACLs()
 	expect(t, "held", w.target.held(), "alice +READ topic A.orders")
 	expect(t, "noted", log.noted(t), "alice +READ topic A.orders")
+}
+
+// The example of docs/internal-topic.md.
+func TestNoteInBytes(t *testing.T) {
+	log := &fakeLog{}
+	if err := NewNotes(log, "notes").Note(t.Context(), acls("al +READ topic A.ord*"), acls("al +READ topic A.ord*")); err != nil {
+		t.Fatal(err)
+	}
+	want := "01 42 02 04 0005 412e6f7264 0007 557365723a616c 0001 2a 03 03"
+	for i, value := range []string{"01", ""} {
+		r := log.records[i]
+		if hex.EncodeToString(r.Key) != strings.ReplaceAll(want, " ", "") || hex.EncodeToString(r.Value) != value || (r.Value == nil) != (value == "") {
+			t.Errorf("record %d: %x = %x", i, r.Key, r.Value)
+		}
+	}
+	expect(t, "noted", log.noted(t))
+	for _, bad := range []stream.Record{
+		{Key: log.records[0].Key, Value: []byte{2}}, {Key: log.records[0].Key, Value: []byte{1, 0}},
+		{Key: append(slices.Clone(log.records[0].Key), 0), Value: []byte{1}}, {Key: append([]byte{2}, log.records[0].Key[1:]...), Value: []byte{1}},
+	} {
+		if _, err := NewNotes(&fakeLog{records: []stream.Record{bad}}, "notes").Noted(t.Context()); err == nil {
+			t.Errorf("%x = %x is read", bad.Key, bad.Value)
+		}
+	}
 }
 
 func FuzzDecodeACL(f *testing.F) {
