@@ -22,13 +22,15 @@ import (
 // rules are the topic settings of a flow.
 func (f *flow) rules() topics.Rules {
 	c := f.conf()
-	return topics.Rules{
+	rules := topics.Rules{
 		Replicates:     func(topic string) bool { return f.conf().Topics.Replicates(topic) },
 		Remote:         func(topic string) string { return c.Policy.RemoteTopic(c.Source, topic) },
 		Property:       func(name string) bool { return f.conf().ConfigFilter.Replicates(name) },
 		SourceDefaults: c.ConfigFilter.SourceDefaults(),
 		Factor:         c.ReplicationFactor,
 	}
+	groups := func(group string) bool { return f.conf().Groups.Accepts(group) }
+	return withACLs(rules, *c, groups, f.clients.source, f.clients.target)
 }
 
 // defaultMaxBatch is Kafka's default of max.message.bytes, for remote topics whose setting could not be read.
@@ -179,6 +181,7 @@ func (r *replication) duties(ctx context.Context) error {
 		return group.Wait()
 	}
 	group.Go(func() error { return r.syncConfigs(ctx) })
+	group.Go(func() error { return r.syncACLs(ctx, r.conf().SyncACLs) })
 	group.Go(func() error { return r.keepEnds(ctx, known) })
 	if r.conf().Heartbeats {
 		group.Go(func() error { return r.heartbeats(ctx) })
