@@ -4,7 +4,11 @@
 //	bytes --> lines (Java's Properties) --> providers (${env:...}) --> checks --> cluster, connector, worker and client
 //	settings per pair --> []Flow
 //
-// One table (keys.go and the files beside it) holds every key: it drives the checks, the defaults, the warnings about
+// Effective tells of each setting what it came to and by which line; Diff what changed between two readings, and whether that can be
+// taken over while running; Flow.Hash whether two processes run a flow alike. Nothing is kept between two calls of Load: files
+// and variables behind placeholders are read again.
+//
+// One table (table.go and the files beside it) holds every key: it drives the checks, the defaults, the warnings about
 // unknown keys and docs/config.md.
 //
 // Terms, by the way a key is written:

@@ -229,7 +229,7 @@ func hashOf(f Flow, old bool, all []setting) string {
 	fmt.Fprintf(h, "%q %q %t %t\n", f.Source, f.Target, f.TwoWay, old)
 	for _, s := range all {
 		switch {
-		case secret(s.Key), s.Key == "archive.memory.bytes", s.Part == partSourceAsks, s.Part == partTargetAsks:
+		case s.Key == "archive.memory.bytes", s.Part == partSourceAsks, s.Part == partTargetAsks:
 		case s.Part == partWorker && !strings.HasPrefix(s.Key, "offset.") && s.Key != "exactly.once.source.support":
 		case (s.Part == partSource || s.Part == partTarget) && !slices.Contains(differs, s.Key):
 		default:
