@@ -12,6 +12,6 @@
 //
 // What could not be asked (a cluster that is away, an answer that was refused) leaves no finding but the one that says so.
 //
-// Not guaranteed: that a flow without findings runs. DENY bindings on single names below an allowed prefix show only where a topic has
-// that name; nothing is written, so quotas, full disks and policies show only as far as a cluster tells of them when asked.
+// Not guaranteed: that a flow without findings runs. of a DENY only the missing
+// right shows; nothing is written, so quotas, full disks and policies show only as far as a cluster tells of them when asked.
 package doctor

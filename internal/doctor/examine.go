@@ -110,10 +110,19 @@ func (c *Cluster) look(now time.Time) []Finding {
 		}
 		note(Warning, "clock", fmt.Sprintf("its clock is %s %s ours", c.Ahead.Abs().Round(100*time.Millisecond), way), "synchronise clocks (NTP): lags in seconds, heartbeats and restores by time are off by as much")
 	}
+	told := make(map[Certificate]bool)
 	for _, cert := range c.Certificates {
+		if told[cert] {
+			continue // several logins have it
+		}
+		told[cert] = true
 		switch left := cert.Expires.Sub(now); {
 		case left <= 0:
-			note(Blocker, "certificates", fmt.Sprintf("%s expired on %s", cert.Of, cert.Expires.UTC().Format(time.DateOnly)), "renew it")
+			severity := Blocker
+			if cert.Trusted {
+				severity = Warning
+			}
+			note(severity, "certificates", fmt.Sprintf("%s expired on %s", cert.Of, cert.Expires.UTC().Format(time.DateOnly)), "renew it")
 		case left < expiryWarned:
 			note(Warning, "certificates", fmt.Sprintf("%s expires on %s, in %d days", cert.Of, cert.Expires.UTC().Format(time.DateOnly), int(left.Hours()/24)), "renew it")
 		}

@@ -100,10 +100,11 @@ type Cluster struct {
 	Unasked      []string // what could not be found out, and why
 }
 
-// Certificate is one that a broker or we show.
+// Certificate is one of ours, or one that we trust brokers by.
 type Certificate struct {
 	Of      string
 	Expires time.Time
+	Trusted bool // not our own; there may be others for the same brokers
 }
 
 // Broker is one broker of a cluster.

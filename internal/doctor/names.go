@@ -167,7 +167,7 @@ func (f *Facts) loops() []Finding {
 		for _, t := range first.selected(f.cluster(first.Source)) {
 			path := f.around(first, t.Name)
 			key := strings.Join(path, "->")
-			sorted := strings.Join(slices.Sorted(slices.Values(path)), " ")
+			sorted := strings.Join(slices.Compact(slices.Sorted(slices.Values(path))), " ") // the same from whichever of them
 			if path == nil || told[sorted] {
 				continue
 			}

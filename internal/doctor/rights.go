@@ -78,10 +78,8 @@ func (r Rights) allows(n Need, operation string) bool {
 		return true
 	}
 	if probe := n.Resource.Probe(); probe != "" {
-		if allowed, _ := r.may(n.Kind, probe, operation, n.absent); allowed {
-			return true
-		}
-		if len(n.Names) == 0 { // nobody can see a name there, or there is none: that the right is there is not known
+		// Where no name can be seen there may be some; else those that are there count, also against a wider right (DENY).
+		if allowed, known := r.may(n.Kind, probe, operation, n.absent); known && !allowed && len(n.Names) == 0 {
 			return false
 		}
 	}

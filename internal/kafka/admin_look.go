@@ -223,8 +223,9 @@ func (c Client) Principal() string {
 			if leaf, err := x509.ParseCertificate(certificates[0].Certificate[0]); err == nil {
 				return "User:" + distinguished(leaf)
 			}
+			return ""
 		}
-		return ""
+		return "User:ANONYMOUS"
 	default:
 		return "User:ANONYMOUS"
 	}
