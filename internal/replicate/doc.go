@@ -4,7 +4,8 @@
 // In the order in which data moves: fetch.go (one loop for each source broker), route.go (frames, checks and filters what a
 // fetch brought), partition.go (the queue and the in-flight batches of one partition), shape.go (the next batch to send),
 // produce.go (one queue for each target broker, five requests open), ack.go (what an answer does), and pipe.go, the
-// one goroutine that owns all of that state. resume.go decides where a partition starts; exact.go holds that against the
+// one goroutine that owns all of that state. throttle.go bounds how fast a flow reads, throttle_loop.go what a fetch loop asks
+// for then. resume.go decides where a partition starts; exact.go holds that against the
 // target's log, compare.go against its records, foreign.go against other writers; leaders.go follows leader changes;
 // waiting.go tries again; outage.go tells once what stops many; settled.go tells of places that no batch tells of.
 //

@@ -32,8 +32,9 @@ const (
 // gate counts the bytes of one partition that were fetched and not yet let go. The fetch loop holds a partition
 // whose gate is full and takes it back when half of that is gone.
 type gate struct {
-	buffered atomic.Int64
-	held     atomic.Bool
+	buffered   atomic.Int64
+	held       atomic.Bool
+	waitsUntil atomic.Int64 // for its throttle: the last moment, Unix nanoseconds
 }
 
 // reading is a partition as a fetch loop knows it.
@@ -41,6 +42,13 @@ type reading struct {
 	place      stream.Place
 	generation uint64
 	gate       *gate
+	high       stream.Upstream // high watermark of the source, -1 before the source has told
+
+	// Where its topic has a bound, see pacer.
+	bound   *bound
+	in      bool    // it has a part in the session
+	granted int64   // of so many bytes, at its place; 0 where it has to be set anew
+	weight  float64 // bytes of an offset, 0 when unknown
 }
 
 // fetcher is the fetch loop of one source broker, for all partitions that it leads.
@@ -51,6 +59,7 @@ type fetcher struct {
 	sizes   FetchSizes
 	origins *Origins // may be nil
 	tee     Tee      // may be nil
+	pacer   *pacer   // nil where there is no throttle
 	out     chan<- fetchAnswer
 	starved chan<- struct{} // told while there is no memory for an answer
 
@@ -61,6 +70,8 @@ type fetcher struct {
 	readings map[stream.Partition]*reading // owned by the loop, as are the next two
 	held     map[stream.Partition]bool
 	recent   []stream.Partition // those that the last answer brought records of
+
+	waitsUntil atomic.Int64 // as of a gate: nothing at all is read
 }
 
 // FetchSizes are the user's bounds on a fetch; 0 leaves one to the pipe.
@@ -88,10 +99,12 @@ func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes,
 // read makes the loop read a partition from a place on; an earlier reading of it ends.
 func (f *fetcher) read(place stream.Place, generation uint64, g *gate) {
 	f.ask(func() {
-		f.readings[place.Partition] = &reading{place, generation, g}
+		r := &reading{place: place, generation: generation, gate: g, high: -1}
+		f.readings[place.Partition] = r
 		delete(f.held, place.Partition)
 		g.held.Store(false)
-		f.session.Set(f.sized(place))
+		f.paced(r)
+		f.enter(r)
 	})
 }
 
@@ -123,16 +136,20 @@ func (f *fetcher) drop(p stream.Partition) {
 func (f *fetcher) run(ctx context.Context) {
 	f.budget.join()
 	defer f.budget.leave()
+	if f.pacer != nil {
+		defer f.pacer.throttle.join(f)()
+	}
 	backoff := fetchBackoff
 	for ctx.Err() == nil {
 		f.changes()
 		f.holdAndTakeBack()
-		if len(f.readings) == len(f.held) { // nothing to ask for
-			if len(f.held) == 0 {
-				f.rest(ctx, nil)
-			} else {
-				f.rest(ctx, time.After(fetchHeldWait)) // gates empty without a word
-			}
+		spent := f.pace()
+		if wait, idle := f.idle(); idle {
+			f.rest(ctx, wait)
+			continue
+		}
+		if spent > 0 {
+			f.rest(ctx, time.After(spent))
 			continue
 		}
 		if f.tee != nil && f.tee.Full() {
@@ -191,16 +208,12 @@ func (f *fetcher) changes() {
 
 // fetch makes one request and frames its answer.
 func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
-	reserved := f.answerBytes()
+	reserved := f.askedBytes()
 	if err := f.budget.acquire(ctx, reserved, f.starve); err != nil {
 		return fetchAnswer{}, err
 	}
-	wait := fetchMaxWait
-	if len(f.held) > 0 {
-		wait = fetchHeldWait
-	}
 	fetched, err := f.session.Fetch(ctx, stream.FetchBounds{
-		MaxWaitMillis: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: int32(reserved),
+		MaxWaitMillis: int32(f.fetchWait().Milliseconds()), MinBytes: 1, MaxBytes: int32(reserved),
 	})
 	if err != nil {
 		f.budget.add(-reserved)
@@ -224,6 +237,7 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 	answer, origins := fetchAnswer{from: f}, f.origins.answer()
 	for _, part := range fetched {
 		r, ok := f.readings[part.Partition]
+		f.charge(part)
 		if !ok {
 			continue
 		}
@@ -238,6 +252,8 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 			read, c.err = route(ctx, part, r.place.Offset, c.epoch, origins)
 			c.views, c.next, c.epoch = read.views, read.next, read.epoch
 			if c.err == nil {
+				r.high = max(r.high, part.HighWatermark)
+				r.weigh(len(part.Records), read.next)
 				f.tell(r.place, read.next, read.whole, part)
 			}
 		}
@@ -250,7 +266,7 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 			f.drop(part.Partition) // the pipe decides where it goes on
 		} else if c.next != r.place.Offset {
 			r.place.Offset, r.place.LastEpoch = c.next, c.epoch.Number()
-			f.session.Set(f.sized(r.place))
+			f.enter(r)
 			f.recent = append(f.recent, part.Partition)
 		}
 		answer.chunks = append(answer.chunks, c)
@@ -278,7 +294,7 @@ func (f *fetcher) holdAndTakeBack() {
 		if r := f.readings[p]; r.gate.buffered.Load() < limit/2 {
 			delete(f.held, p)
 			r.gate.held.Store(false)
-			f.session.Set(f.sized(r.place))
+			f.enter(r)
 		}
 	}
 	for _, p := range f.recent {
@@ -286,7 +302,7 @@ func (f *fetcher) holdAndTakeBack() {
 		if ok && !f.held[p] && r.gate.buffered.Load() >= limit {
 			f.held[p] = true
 			r.gate.held.Store(true)
-			f.session.Forget(p)
+			f.leave(r)
 		}
 	}
 	f.recent = f.recent[:0]
@@ -297,6 +313,10 @@ func (f *fetcher) answerBytes() int64 {
 	share := f.budget.share()
 	if f.sizes.MaxBytes > 0 {
 		share = min(share, int64(f.sizes.MaxBytes))
+	}
+	if f.pacer != nil {
+		_, most := f.pacer.throttle.ofFlow()
+		share = min(share, most)
 	}
 	return share
 }

@@ -54,6 +54,7 @@ type Config struct {
 	Sizes    FetchSizes
 	Origins  *Origins    // of the flow that writes into the source topics; nil where none does
 	Tee      Tee         // gets all that is read; nil: nobody
+	Throttle *Throttle   // bounds what is read in a second; nil: nothing does
 	Codec    batch.Codec // of batches that have to be rebuilt; batch.KeepCodec leaves them as they were
 	Acked    func(stream.Ack)
 	Report   stream.Report
@@ -80,6 +81,7 @@ type Pipe struct {
 	sizes     FetchSizes
 	origins   *Origins
 	tee       Tee
+	throttle  *Throttle
 	shared    bool
 	codec     batch.Codec
 	resume    Resumer
@@ -120,6 +122,7 @@ type Pipe struct {
 
 	background func(func()) // starts a goroutine that ends with reading, and that Run waits for
 
+	drains    []drain
 	unsure    map[*partition]unsure
 	settling  []*partition // their places are to be told
 	settledAt time.Time    // and when
@@ -135,7 +138,7 @@ type Pipe struct {
 // New makes a pipe; it does nothing before Run.
 func New(c Config) *Pipe {
 	p := &Pipe{
-		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec, origins: c.Origins, tee: c.Tee, shared: c.SharedRemote,
+		flow: c.Flow, producer: c.Producer, budget: c.Budget, sizes: c.Sizes, codec: c.Codec, origins: c.Origins, tee: c.Tee, throttle: c.Throttle, shared: c.SharedRemote,
 		resume: c.Resume, acked: c.Acked, report: c.Report, setAside: c.SetAside, topicGone: c.TopicGone,
 		openSession: c.Session, openSender: c.Sender,
 		source: newLeaderWatch(c.Source), target: newLeaderWatch(c.Target),
@@ -365,6 +368,7 @@ func (p *Pipe) remove(part *partition) {
 // left ends a partition that is no longer assigned, when the last of its batches has been answered.
 func (p *Pipe) left(part *partition) {
 	delete(p.leaving, part.Remote)
+	p.drained()
 	if next := part.successor; next != nil && !next.gone {
 		p.ask(next)
 	}

@@ -24,6 +24,9 @@ func (p *Pipe) read(part *partition) {
 	f, ok := p.fetchers[leader.Broker]
 	if !ok {
 		f = newFetcher(leader.Broker, p.openSession(leader.Broker), p.budget, p.sizes, p.origins, p.tee, p.fetches, p.starved)
+		if p.throttle != nil {
+			f.pacer = newPacer(p.throttle)
+		}
 		p.fetchers[leader.Broker] = f
 		p.background(func() { f.run(p.reading) })
 	}

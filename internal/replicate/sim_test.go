@@ -465,8 +465,10 @@ func (m simMemory) Position(source stream.Partition) (stream.Upstream, bool) {
 	return last, ok
 }
 
-func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
-	return New(Config{
+func (m *sim) pipe(memory Memory, budget *Budget) *Pipe { return New(m.config(memory, budget)) }
+
+func (m *sim) config(memory Memory, budget *Budget) Config {
+	return Config{
 		Flow: stream.Flow{Source: "A", Target: "B"}, Producer: batch.Producer{ID: 4711},
 		Source: m, Target: m,
 		Session: func(b int32) Session {
@@ -477,7 +479,7 @@ func (m *sim) pipe(memory Memory, budget *Budget) *Pipe {
 		Budget: budget, Codec: batch.KeepCodec, Tee: m.tee,
 		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
 		Report: m.report,
-	})
+	}
 }
 
 func (m *sim) report(e stream.Event) { m.mu.Lock(); m.events = append(m.events, e); m.mu.Unlock() }

@@ -17,16 +17,17 @@ type State int8
 const (
 	CatchingUp  State = iota // records flow; the end of the source has not been reached yet, or not for a while
 	Live                     // what the source gets is on its way at once
+	Throttled                // it would catch up faster, but waits for what throttles allow
 	Stalled                  // an outage or a missing right: tried again, goes on by itself
 	Quarantined              // the target refuses a record: tried again, goes on when the target takes it
 	Halted                   // a person has to decide; not tried again before a restart
 )
 
 // States are all of them, in order.
-var States = []State{CatchingUp, Live, Stalled, Quarantined, Halted}
+var States = []State{CatchingUp, Live, Throttled, Stalled, Quarantined, Halted}
 
 func (s State) String() string {
-	return [...]string{"catching up", "live", "stalled", "quarantined", "halted"}[s]
+	return [...]string{"catching up", "live", "throttled", "stalled", "quarantined", "halted"}[s]
 }
 
 const (
@@ -57,6 +58,9 @@ func (p *Pipe) stateOf(part *partition, now time.Time) (State, string) {
 	}
 	if part.seen && (part.phase == running && part.lag() == 0 || now.Sub(part.atEnd) < liveFor) {
 		return Live, ""
+	}
+	if p.throttled(part, now) {
+		return Throttled, ""
 	}
 	return CatchingUp, ""
 }
@@ -141,6 +145,8 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 	switch state {
 	case CatchingUp, Live:
 		s.Moves = part.seen && (s.Lag() == 0 || now.Sub(part.movedOrAsked()) < standsFor)
+	case Throttled:
+		s.Moves = true
 	default:
 		s.Moves = false
 	}
