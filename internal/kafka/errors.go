@@ -213,7 +213,13 @@ func Explain(err error) string {
 		}
 		return oneLine("authentication failed: " + brokerWords(err))
 	case Authorization:
-		return oneLine("not authorized: " + brokerWords(err))
+		words := brokerWords(err)
+		name, _, _ := strings.Cut(words, ":")
+		before, _, found := strings.Cut(err.Error(), name)
+		if !found {
+			before = ""
+		}
+		return oneLine("not authorized: " + before + words) // what was to be done, and to what, stands before
 	case Unreachable:
 		return oneLine(explainUnreachable(err))
 	case UnknownTopic:

@@ -50,7 +50,7 @@ func TestErrorsAreClassifiedAndExplained(t *testing.T) {
 			"TLS handshake failed: x509: certificate signed by unknown authority"},
 		{"plaintext listener", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, Authentication,
 			"TLS handshake failed: the listener does not speak TLS (check security.protocol and the port)"},
-		{"a topic right", fmt.Errorf("create topic x: %w", brokerError(29, nil)), Authorization, "not authorized: TOPIC_AUTHORIZATION_FAILED: Not authorized to access topics: [Topic authorization failed.]"},
+		{"a topic right", fmt.Errorf("create topic x: %w", brokerError(29, nil)), Authorization, "not authorized: create topic x: TOPIC_AUTHORIZATION_FAILED: Not authorized to access topics: [Topic authorization failed.]"},
 		{"a cluster right, sarama", fmt.Errorf("x: %w", sarama.ErrClusterAuthorizationFailed), Authorization,
 			"not authorized: CLUSTER_AUTHORIZATION_FAILED: Cluster authorization failed."},
 		{"refused", sarama.Wrap(sarama.ErrOutOfBrokers, refused), Unreachable, "cannot reach 127.0.0.1:9092: connection refused"},

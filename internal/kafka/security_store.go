@@ -88,7 +88,7 @@ func readBounded(file string) ([]byte, error) {
 func (s *store) fail(err error) error {
 	name := strings.TrimSuffix(s.prefix, ".")
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) || errors.Is(err, pkcs12.ErrDecryption) || errors.Is(err, errJKSPassword) {
-		return fmt.Errorf("read %s: %s.password does not open %s", s.file, name, s.file)
+		return fmt.Errorf("read %slocation: %s.password does not open %s", s.prefix, name, s.file)
 	}
 	if s.file == "" {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -163,7 +163,7 @@ func clientCertificates(props map[string]string) ([]tls.Certificate, error) {
 		return []tls.Certificate{certificate}, nil
 	}
 	if s.password() == "" {
-		return nil, fmt.Errorf("read %s: ssl.keystore.password is not set", s.file)
+		return nil, fmt.Errorf("read ssl.keystore.location: ssl.keystore.password is not set, which opens %s", s.file)
 	}
 	if s.isJKS() {
 		return s.jksCertificates(props["ssl.key.password"])
@@ -190,7 +190,7 @@ func (s *store) jksCertificates(keyPassword string) (all []tls.Certificate, err 
 	for _, k := range j.keys {
 		der, err := k.open(keyPassword)
 		if errors.Is(err, errJKSPassword) {
-			return nil, fmt.Errorf("read %s: ssl.key.password (or ssl.keystore.password, where it is not set) does not open the key %q", s.file, k.alias)
+			return nil, fmt.Errorf("read ssl.keystore.location: ssl.key.password (or ssl.keystore.password, where it is not set) does not open the key %q of %s", k.alias, s.file)
 		} else if err != nil {
 			return nil, s.fail(err)
 		}

@@ -20,6 +20,9 @@ type Options struct {
 	Config  map[string]string // broker properties, over the kit's own
 	Users   map[string]string // name to password: the client listener asks for SASL/PLAIN
 
+	// Listeners stand beside those of every cluster. Clients that come by one are told of the brokers by the same one.
+	Listeners []Listener
+
 	// Advertise, called before a broker starts, is given the address of its client listener and returns the one it
 	// is to tell clients: that of a proxy in front of it.
 	Advertise func(broker int, address string) (string, error)
@@ -27,6 +30,13 @@ type Options struct {
 	// JVM replaces the options of the brokers' JVMs. The default starts quickly and stays small; a bench wants
 	// the full compiler.
 	JVM []string
+}
+
+// Listener is one more listener of each broker.
+type Listener struct {
+	Name     string            // upper-case letters
+	Protocol string            // a security.protocol
+	Config   map[string]string // without listener.name.NAME.
 }
 
 // Cluster is a running Kafka cluster. Brokers are counted from 0. Its methods are for one goroutine at a time.
@@ -77,7 +87,8 @@ func (k installation) start(dir string, o Options) (*Cluster, error) {
 	if o.JVM == nil {
 		o.JVM = quickJVM
 	}
-	lease, err := leasePorts(3 * o.Brokers)
+	each := 3 + len(o.Listeners)
+	lease, err := leasePorts(each * o.Brokers)
 	if err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
@@ -88,9 +99,10 @@ func (k installation) start(dir string, o Options) (*Cluster, error) {
 			id:             i + 1,
 			cluster:        id,
 			dir:            filepath.Join(dir, fmt.Sprintf("broker-%d", i)),
-			controllerPort: lease.ports[3*i],
-			clientPort:     lease.ports[3*i+1],
-			directPort:     lease.ports[3*i+2],
+			controllerPort: lease.ports[each*i],
+			clientPort:     lease.ports[each*i+1],
+			directPort:     lease.ports[each*i+2],
+			otherPorts:     lease.ports[each*i+3 : each*(i+1)],
 		})
 	}
 	if err := c.begin(); err != nil {
@@ -138,6 +150,19 @@ func (c *Cluster) prepare() error {
 	}
 	c.Bootstrap, c.Direct = strings.Join(client, ","), strings.Join(direct, ",")
 	return nil
+}
+
+// Listener is the address of one of Options.Listeners, as in bootstrap.servers.
+func (c *Cluster) Listener(name string) string {
+	var all []string
+	for i := range c.nodes {
+		for j, l := range c.options.Listeners {
+			if l.Name == name {
+				all = append(all, local(c.nodes[i].otherPorts[j]))
+			}
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 func (c *Cluster) launch(i int) error {

@@ -32,6 +32,7 @@ type node struct {
 	controllerPort int
 	clientPort     int
 	directPort     int
+	otherPorts     []int  // of Options.Listeners
 	advertised     string // what the client listener tells clients to connect to
 	process        *proc.Process
 }
@@ -91,12 +92,21 @@ func (n *node) writeProperties(o Options, all []node) error {
 		// The log cleaner takes 128 MB of the heap unless told otherwise.
 		"log.cleaner.dedupe.buffer.size": "4194304",
 	}
+	for i, l := range o.Listeners {
+		address := fmt.Sprintf(",%s://%s", l.Name, local(n.otherPorts[i]))
+		p["listeners"] += address
+		p["advertised.listeners"] += address
+		p["listener.security.protocol.map"] += fmt.Sprintf(",%s:%s", l.Name, l.Protocol)
+		for key, value := range l.Config {
+			p["listener.name."+strings.ToLower(l.Name)+"."+key] = value
+		}
+	}
 	if isVoter {
 		p["process.roles"] = "broker,controller"
-		p["listeners"] = listeners + ",CONTROLLER://" + local(n.controllerPort)
+		p["listeners"] += ",CONTROLLER://" + local(n.controllerPort)
 	}
 	if len(o.Users) > 0 {
-		p["listener.security.protocol.map"] = "CLIENT:SASL_PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+		p["listener.security.protocol.map"] = strings.Replace(p["listener.security.protocol.map"], "CLIENT:PLAINTEXT", "CLIENT:SASL_PLAINTEXT", 1)
 		p["listener.name.client.sasl.enabled.mechanisms"] = "PLAIN"
 		p["listener.name.client.plain.sasl.jaas.config"] = jaas(o.Users)
 	}
