@@ -269,7 +269,7 @@ func (r *replication) keepPositions(ctx context.Context) error {
 			if err := r.offsets.store(ctx); err != nil {
 				return err
 			}
-			return r.anchors.Flush(ctx)
+			return r.flushAnchors(ctx)
 		})
 	})
 	group.Go(func() error {
@@ -277,7 +277,7 @@ func (r *replication) keepPositions(ctx context.Context) error {
 			if r.syncs != nil {
 				r.syncs.promote()
 			}
-			return r.positions.Flush(ctx)
+			return r.flushPositions(ctx)
 		})
 	})
 	return group.Wait()
@@ -312,6 +312,7 @@ type memory struct {
 	exact *offsetsync.Map // told where partitions begin
 
 	flushMap func(context.Context) error // stores exact; nil in tests
+	deferred bool                        // anchors and positions are flushed with the records, not here
 	shared   bool                        // others write to the remote partitions
 
 	mu        sync.Mutex                           // guards the maps
@@ -328,7 +329,7 @@ func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicI
 
 func (m *memory) Remember(ctx context.Context, places map[stream.Partition]replicate.Place) error {
 	// Old positions go first: with the new topic's anchor beside it, one would pass for a position in the new topic.
-	if m.takeBack(places) {
+	if m.takeBack(places) && !m.deferred {
 		if err := m.notes.Flush(ctx); err != nil {
 			return err
 		}
@@ -348,6 +349,9 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 		if err := m.flushMap(ctx); err != nil {
 			return err
 		}
+	}
+	if m.deferred {
+		return nil
 	}
 	return m.store.Flush(ctx)
 }

@@ -35,6 +35,7 @@ type flow struct {
 	archive  *archiving         // nil without one
 	origin   *replicate.Origins // nil unless both directions keep topic names
 	noted    *registry          // of the ids in it
+	exactly  *exactly           // nil unless it goes in transactions
 	hold     *holding           // nil: the flow is not shared, all of it is done here
 	throttle *replicate.Throttle
 	renewed  bell   // settings have changed
@@ -86,7 +87,7 @@ func (f *flow) work(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if f.conf().Enabled {
-		group.Go(func() error { return f.replicate(ctx) })
+		group.Go(func() error { return f.epochs(ctx, f.replicate) })
 	} else {
 		group.Go(func() error { return f.eachSetting(ctx, f.heartbeats) })
 	}
@@ -205,6 +206,9 @@ func (r *replication) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.persist(ctx, "note the producer id of transactions", r.knownWriter); err != nil {
+		return err
+	}
 	r.setPipe(replicate.New(r.pipeConfig(producer)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.pipe.Run(ctx) })
@@ -277,7 +281,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
+	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, deferred: r.exactly != nil, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
 	r.failed = newFailedOver(r.flow)
 	r.journal = &journal{
 		log: r.clients.target, topic: stream.TandemTopic(c.Flow.Source), hold: r.hold,
@@ -317,7 +321,10 @@ func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position
 	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf().OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}
-	store := position.NewAnchorStore(f.clients.target, topic, f.conf().Flow)
+	if err := f.settled(ctx, topic, 1); err != nil {
+		return nil, position.Anchors{}, err
+	}
+	store := position.NewAnchorStore(f.notes(), topic, f.conf().Flow)
 	anchors, err := store.Load(ctx)
 	return store, anchors, err
 }
@@ -328,7 +335,10 @@ func (f *flow) loadPositions(ctx context.Context) (*position.Store, map[stream.P
 	if err != nil {
 		return nil, nil, err
 	}
-	store := position.New(f.clients.target, f.conf().OffsetsTopic, partitions, f.conf().Flow)
+	if err := f.settled(ctx, f.conf().OffsetsTopic, partitions); err != nil {
+		return nil, nil, err
+	}
+	store := position.New(f.notes(), f.conf().OffsetsTopic, partitions, f.conf().Flow)
 	noted, err := store.Load(ctx)
 	return store, noted, err
 }
@@ -343,7 +353,7 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 	if c.OnRefused == "skip" {
 		setAside = r.setAside
 	}
-	return replicate.Config{
+	return r.inTransactions(replicate.Config{
 		Flow: c.Flow, Producer: producer,
 		Source: r.clients.sourceWire, Target: r.clients.targetWire,
 		Session: func(broker int32) replicate.Session {
@@ -364,7 +374,7 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
 		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(), Throttle: r.throttle,
-	}
+	})
 }
 
 // acked notes what the target has appended. An ack without bytes only tells a place.

@@ -113,6 +113,7 @@ func (r *replication) want() {
 }
 
 func (r *replication) setMember(m *kafka.Share) {
+	r.vouches(m)
 	r.handing.Lock()
 	r.member = m
 	r.handing.Unlock()
@@ -145,7 +146,7 @@ func (r *replication) split(list []stream.Partition) (remotes []stream.Partition
 
 // gained takes partitions over. What whoever had them before has noted is read first.
 func (r *replication) gained(ctx context.Context, list []stream.Partition) {
-	if err := r.persist(ctx, "read what other processes have noted", r.journal.catchUp); err != nil {
+	if err := r.persist(ctx, "read what other processes have noted", r.catchUp); err != nil {
 		return // ctx has ended
 	}
 	remotes, duties := r.split(list)
@@ -217,8 +218,8 @@ func (r *replication) letGo(ctx context.Context, remotes []stream.Partition, gen
 // flush writes what is known of all partitions.
 func (r *replication) flush(ctx context.Context) error {
 	var group errgroup.Group
-	group.Go(func() error { return errors.Join(r.offsets.store(ctx), r.anchors.Flush(ctx)) })
-	group.Go(func() error { return r.positions.Flush(ctx) })
+	group.Go(func() error { return errors.Join(r.offsets.store(ctx), r.flushAnchors(ctx)) })
+	group.Go(func() error { return r.flushPositions(ctx) })
 	if r.syncs != nil {
 		group.Go(func() error {
 			r.syncs.promote()
@@ -306,8 +307,7 @@ func (r *replication) newProducer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.anchors.SetProducer(position.Producer{ID: id, Epoch: epoch})
-	if err := r.anchors.Flush(ctx); err != nil {
+	if err := r.noteProducer(ctx, position.Producer{ID: id, Epoch: epoch}); err != nil {
 		return err
 	}
 	return r.journal.catchUp(ctx)

@@ -34,13 +34,15 @@ type Transaction struct {
 	timeout time.Duration
 	pause   time.Duration // before a question is asked again
 
-	group, marker string // see Guard
+	guard         sync.Mutex // guards what Guard sets
+	group, marker string
 	member        func() (id, instance string, generation int32)
 
 	adding sync.Mutex // held while partitions are added
 	mu     sync.Mutex // guards what follows
 	added  map[stream.Partition]bool
-	number int64 // producer id; -1 before Begin
+	as     string // the member that we were when the first was added
+	number int64  // producer id; -1 before Begin
 	epoch  int16
 
 	appending sync.Mutex // one Append at a time; guards what follows
@@ -71,6 +73,8 @@ func (t *Transaction) Close() { t.wire.Close() }
 // Guard has each commit refused unless the member, at that moment, belongs to a group in this generation (KIP-447). For that, an
 // offset of partition 0 of a topic is committed for the group with each transaction.
 func (t *Transaction) Guard(group, topic string, member func() (id, instance string, generation int32)) {
+	t.guard.Lock()
+	defer t.guard.Unlock()
 	t.group, t.marker, t.member = group, topic, member
 }
 
@@ -101,6 +105,7 @@ func (t *Transaction) Begin(ctx context.Context) (id int64, epoch int16, err err
 const (
 	codeInvalidTxnState        stream.Code = 48
 	codeConcurrentTransactions stream.Code = 51
+	codeRebalanceInProgress    stream.Code = 27
 	codeOperationNotAttempted  stream.Code = 55
 	codeProducerFenced         stream.Code = 90
 )
@@ -148,6 +153,7 @@ func (t *Transaction) add(ctx context.Context, partitions []stream.Partition) (m
 	if len(missing) == 0 {
 		return nil, nil
 	}
+	as := t.memberID()
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = t.id, number, epoch
 	topics := make(places)
@@ -187,6 +193,9 @@ func (t *Transaction) add(ctx context.Context, partitions []stream.Partition) (m
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.added) == 0 {
+		t.as = as
+	}
 	for _, p := range missing {
 		t.added[p] = true
 	}
@@ -201,10 +210,8 @@ func (t *Transaction) Commit(ctx context.Context) error {
 	if empty {
 		return nil
 	}
-	if t.member != nil {
-		if err := t.vouch(ctx, number, epoch); err != nil {
-			return fmt.Errorf("commit as a member of group %s: %w", t.group, err)
-		}
+	if err := t.vouch(ctx, number, epoch); err != nil {
+		return err
 	}
 	req := kmsg.NewPtrEndTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = t.id, number, epoch, true
@@ -224,14 +231,30 @@ func (t *Transaction) Commit(ctx context.Context) error {
 	return nil
 }
 
-// vouch puts an offset of the group into the transaction, which the group's coordinator takes from its members only.
-func (t *Transaction) vouch(ctx context.Context, number int64, epoch int16) error {
-	member, instance, generation := t.member()
-	if member == "" {
-		return &stream.BrokerError{Code: stream.CodeUnknownMemberID, Name: "UNKNOWN_MEMBER_ID"}
+func (t *Transaction) memberID() string {
+	t.guard.Lock()
+	defer t.guard.Unlock()
+	if t.member == nil {
+		return ""
 	}
+	id, _, _ := t.member()
+	return id
+}
+
+// vouch puts an offset of the group into the transaction, which the group's coordinator takes from its members only. A member that the
+// group has thrown out comes back under another id: what it did as the one before is not committed.
+func (t *Transaction) vouch(ctx context.Context, number int64, epoch int16) error {
+	t.guard.Lock()
+	group, marker, member := t.group, t.marker, t.member
+	t.guard.Unlock()
+	if member == nil {
+		return nil
+	}
+	t.mu.Lock()
+	as := t.as
+	t.mu.Unlock()
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = t.id, number, epoch, t.group
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = t.id, number, epoch, group
 	err := concurrently(ctx, t.pause, func() error {
 		resp, err := add.RequestWith(ctx, t.wire.client)
 		if err != nil {
@@ -239,19 +262,34 @@ func (t *Transaction) vouch(ctx context.Context, number int64, epoch int16) erro
 		}
 		return brokerError(resp.ErrorCode, nil)
 	})
-	if err != nil {
-		return err
+	for err == nil {
+		id, instance, generation := member()
+		if id == "" || id != as {
+			err = errors.New("this process is not the member any more that it was")
+			break
+		}
+		err = t.commitOffset(ctx, number, epoch, group, marker, id, instance, generation)
+		code, _ := stream.CodeOf(err)
+		if err == nil {
+			return nil
+		}
+		if code == stream.CodeIllegalGeneration || code == codeRebalanceInProgress { // a round of the group is under way, of which we hear at once
+			err = wait(ctx, t.pause)
+		}
 	}
+	return fmt.Errorf("commit as a member of group %s: %w", group, err)
+}
+
+func (t *Transaction) commitOffset(ctx context.Context, number int64, epoch int16, group, marker, member, instance string, generation int32) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = t.id, t.group, number, epoch
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = t.id, group, number, epoch
 	req.MemberID, req.Generation = member, generation
 	if instance != "" {
 		req.InstanceID = &instance
 	}
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic = t.marker
-	part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	topic.Partitions = append(topic.Partitions, part)
+	topic.Topic = marker
+	topic.Partitions = append(topic.Partitions, kmsg.NewTxnOffsetCommitRequestTopicPartition())
 	req.Topics = append(req.Topics, topic)
 	return concurrently(ctx, t.pause, func() error {
 		resp, err := req.RequestWith(ctx, t.wire.client)

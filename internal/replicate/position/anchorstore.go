@@ -134,6 +134,9 @@ func (s *AnchorStore) SetProducer(p Producer) {
 	s.producer.set(struct{}{}, p)
 }
 
+// AddOrigin remembers for ever that the flow has a producer id. Flush before the first record is written with it.
+func (s *AnchorStore) AddOrigin(id int64) { s.origins.set(id, struct{}{}) }
+
 // Set remembers the anchor of a remote partition.
 func (s *AnchorStore) Set(remote stream.Partition, a Anchor) { s.positions.set(remote, a) }
 

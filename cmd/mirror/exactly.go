@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"sync"
+	"time"
+
+	"tandem/internal/batch"
+	"tandem/internal/kafka"
+	"tandem/internal/replicate"
+	"tandem/internal/replicate/position"
+	"tandem/internal/stream"
+)
+
+// Exactly once in transactions (exactly.once.source.support=enabled): records, MM2's positions and Tandem's anchors stand in the same
+// transactions of the target. See docs/adr/0012-transactions.md.
+
+const (
+	// transactionTimeout is how long the coordinator waits before it aborts the transaction of a process that is gone.
+	transactionTimeout = 10 * time.Second
+	commitWait         = 3 * time.Second // of one commit
+	settleEvery        = 50 * time.Millisecond
+	epochPause         = 500 * time.Millisecond // before a new epoch, when one has failed
+)
+
+// exactly is what a flow in transactions keeps beside the flow itself.
+type exactly struct {
+	txn    *kafka.Transaction
+	log    transactionLog
+	writer batch.Producer // of this epoch
+	resume *replicate.InTransactions
+}
+
+// transactionalID is MM2's form of the id of a task, so that the rights that MM2 was given are enough.
+func (f *flow) transactionalID(instance string) string {
+	return f.conf().Sharing.Group + "-MirrorSourceConnector-" + instance
+}
+
+// epochs runs the replication, again and again where the flow goes in transactions: in a new epoch, from what was committed.
+func (f *flow) epochs(ctx context.Context, run func(context.Context) error) error {
+	if !f.conf().ExactlyOnce {
+		return run(ctx)
+	}
+	c, err := kafka.Parse(f.conf().TargetProducer)
+	if err != nil {
+		return cannotRun{fmt.Errorf("flow %s: cluster %s: %w", f.conf().Flow, f.conf().Target, err)}
+	}
+	txn, err := kafka.NewTransaction(c, f.transactionalID(f.instance()), transactionTimeout)
+	if err != nil {
+		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
+	}
+	defer txn.Close()
+	for {
+		f.exactly = &exactly{txn: txn, log: transactionLog{f.clients.target, txn}}
+		if err := f.persist(ctx, "begin transactions on "+f.conf().Target, f.beginEpoch); err != nil {
+			return err
+		}
+		err := run(ctx)
+		switch {
+		case ctx.Err() != nil && errors.Is(err, replicate.ErrTransaction):
+			return nil
+		case !errors.Is(err, replicate.ErrTransaction):
+			return err
+		}
+		f.tell(stream.Warn, "a transaction was given up; what it had is sent again", stream.F("error", err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(epochPause):
+		}
+	}
+}
+
+// beginEpoch takes the transactional id over.
+func (f *flow) beginEpoch(ctx context.Context) error {
+	id, epoch, err := f.exactly.txn.Begin(ctx)
+	if errors.Is(err, kafka.ErrFenced) {
+		return cannotRun{fmt.Errorf("flow %s: %w; it has taken over, and this one stops: give each process another group.instance.id", f.conf().Flow, err)}
+	}
+	if err != nil {
+		return err
+	}
+	f.exactly.writer = batch.Producer{ID: id, Epoch: epoch}
+	return f.endTasks(ctx)
+}
+
+// endTasks aborts what tasks of a killed MM2 have left open; it would be found to be over only after transaction.timeout.ms. While the
+// group has members, MM2 may be running, or others see to it.
+func (f *flow) endTasks(ctx context.Context) error {
+	members, err := f.clients.target.GroupMembers(ctx, f.conf().Sharing.Group)
+	if err != nil || len(members) > 0 {
+		return err
+	}
+	open, err := f.clients.targetWire.OpenTransactions(ctx)
+	if err != nil {
+		return err
+	}
+	task := regexp.MustCompile("^" + regexp.QuoteMeta(f.transactionalID("")) + "[0-9]+$")
+	for _, other := range open {
+		if other == f.exactly.txn.ID() || !task.MatchString(other) {
+			continue
+		}
+		if err := f.clients.targetWire.FenceTransaction(ctx, other); err != nil {
+			return fmt.Errorf("end what MirrorMaker 2 left open: %w", err)
+		}
+	}
+	return nil
+}
+
+// settled waits until what is in an internal topic now is committed or aborted: what it says then is final. Others may go on writing
+// behind it.
+func (f *flow) settled(ctx context.Context, topic string, partitions int32) error {
+	all := make([]stream.Partition, partitions)
+	for n := range partitions {
+		all[n] = stream.Partition{Topic: topic, Number: n}
+	}
+	goal, failed, err := f.clients.targetWire.Offsets(ctx, all, stream.Latest)
+	for waiting := true; waiting; {
+		for _, reason := range failed {
+			err = errors.Join(err, reason)
+		}
+		if err != nil {
+			return fmt.Errorf("find the ends of %s: %w", topic, err)
+		}
+		var stable map[stream.Partition]int64
+		stable, failed = f.clients.targetWire.StableOffsets(ctx, all)
+		waiting = len(failed) > 0
+		for p, end := range goal {
+			waiting = waiting || stable[p] < end
+		}
+		if !waiting || len(failed) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for transactions of others in %s: %w", topic, ctx.Err())
+		case <-time.After(settleEvery):
+		}
+	}
+	return nil
+}
+
+// notes is where anchors and positions are kept.
+func (f *flow) notes() position.Log {
+	if f.exactly == nil {
+		return f.clients.target
+	}
+	return f.exactly.log
+}
+
+// transactionLog writes only as part of a commit: a process that others have taken for dead must not note anything else.
+type transactionLog struct {
+	*kafka.Admin
+	txn *kafka.Transaction
+}
+
+type committing struct{}
+
+var errNotNow = errors.New("positions are written with the records, when their transaction is committed")
+
+// Append implements position.Log.
+func (l transactionLog) Append(ctx context.Context, topic string, records []stream.Record) error {
+	if ctx.Value(committing{}) == nil {
+		return errNotNow
+	}
+	return l.txn.Append(ctx, topic, records)
+}
+
+// flushAnchors stores anchors, unless they go with the records.
+func (r *replication) flushAnchors(ctx context.Context) error {
+	if r.exactly != nil {
+		return nil
+	}
+	return r.anchors.Flush(ctx)
+}
+
+// flushPositions stores MM2's positions, unless they go with the records.
+func (r *replication) flushPositions(ctx context.Context) error {
+	if r.exactly != nil {
+		return nil
+	}
+	return r.positions.Flush(ctx)
+}
+
+// knownWriter notes the transactional producer id among those of the flow, before its first use.
+func (r *replication) knownWriter(ctx context.Context) error {
+	if r.exactly == nil {
+		return nil
+	}
+	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	own.AddOrigin(r.exactly.writer.ID)
+	return own.Flush(ctx)
+}
+
+// noteProducer notes the id of the flow's idempotent producer.
+func (r *replication) noteProducer(ctx context.Context, p position.Producer) error {
+	r.anchors.SetProducer(p)
+	if r.exactly == nil {
+		return r.anchors.Flush(ctx)
+	}
+	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	own.SetProducer(p)
+	return own.Flush(ctx)
+}
+
+// vouches has the group refuse the commits of a process whose partitions it has given to others.
+func (r *replication) vouches(m *kafka.Share) {
+	if r.exactly != nil {
+		r.exactly.txn.Guard(r.conf().Sharing.Group, stream.TandemTopic(r.conf().Flow.Source), m.Member)
+	}
+}
+
+// catchUp reads what other processes have noted, when what they have begun to note is over.
+func (r *replication) catchUp(ctx context.Context) error {
+	if err := r.settled(ctx, stream.TandemTopic(r.conf().Flow.Source), 1); err != nil {
+		return err
+	}
+	return r.journal.catchUp(ctx)
+}
+
+// inTransactions makes the configuration of a pipe that of one with transactions, where the flow has them.
+func (r *replication) inTransactions(c replicate.Config) replicate.Config {
+	e := r.exactly
+	if e == nil {
+		return c
+	}
+	c.Producer = e.writer
+	e.resume = &replicate.InTransactions{Resumption: c.Resume.(*replicate.Resumption), Writer: e.writer.ID}
+	c.Resume = e.resume
+	c.Sender = func(ctx context.Context, broker int32) replicate.Sender { return e.txn.Sender(ctx, broker) }
+	c.Transactions = commits{r, &sync.Mutex{}}
+	c.Acked = func(a stream.Ack) { r.ackedExactly(a) }
+	return c
+}
+
+// commits is the replicate.Transactions of a replication.
+type commits struct {
+	*replication
+	one *sync.Mutex
+}
+
+// Commit implements replicate.Transactions.
+func (c commits) Commit(ctx context.Context, acks []stream.Ack) error {
+	c.one.Lock()
+	defer c.one.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, committing{}, true), commitWait)
+	defer cancel()
+	for _, a := range acks {
+		c.note(a)
+	}
+	if err := c.positions.Flush(ctx); err != nil {
+		return err
+	}
+	if err := c.anchors.Flush(ctx); err != nil {
+		return err
+	}
+	if err := c.exactly.txn.Commit(ctx); err != nil {
+		return err
+	}
+	for _, a := range acks {
+		c.tellOf(a)
+	}
+	return nil
+}
+
+// ackedExactly takes an ack that belongs to no transaction: it tells of a place, which is noted with the next one.
+func (r *replication) ackedExactly(a stream.Ack) {
+	r.note(a)
+	r.tellOf(a)
+}
+
+// note is what a commit has to make durable. The anchor keeps the sequence of the flow's idempotent producer, and no target offset: the
+// marker comes between.
+func (r *replication) note(a stream.Ack) {
+	r.memory.set(a.Remote, position.Anchor{
+		Source: a.Topic, NextUp: a.Next, NextSequence: r.exactly.resume.Sequence(a.Remote), NextDown: -1, LeaderEpoch: a.LeaderEpoch,
+	})
+	if n := len(a.Runs); n > 0 {
+		run := a.Runs[n-1]
+		r.positions.Set(a.Source, run.Up+stream.Upstream(run.Count)-1)
+	} else if a.Bytes > 0 {
+		r.positions.Set(a.Source, a.Next-1)
+	}
+}
+
+// tellOf hands an ack to those who listen, when it is certain.
+func (r *replication) tellOf(a stream.Ack) {
+	r.offsets.exact.Ack(a)
+	if a.Bytes == 0 {
+		return
+	}
+	if r.syncs != nil {
+		r.syncs.ack(a)
+	}
+	if r.archive != nil {
+		r.archive.runs.ack(a)
+	}
+	if r.observe != nil {
+		r.observe(r.conf().Flow, a)
+	}
+}
+
+// instance is the name of this process in its transactional id. One without a name that lasts does not fence what it was before: that
+// is aborted when its time is over.
+func (f *flow) instance() string {
+	if f.process != "" {
+		return f.process
+	}
+	return fmt.Sprintf("%s-%d", hostName(), os.Getpid())
+}
