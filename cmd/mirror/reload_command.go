@@ -35,7 +35,7 @@ Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conf, err := config.Load(args[0], nil)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w\nthe mirror was not asked, and goes on as it was", err)
 			}
 			if conf.StatusAddress == "" {
 				return cannotRun{errors.New("status.address is empty: send SIGHUP to the mirror instead")}
