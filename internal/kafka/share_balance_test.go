@@ -175,7 +175,7 @@ func (g *group) leastMoves() int {
 }
 
 func TestBalanceOnRandomHistories(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(120) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		g := &group{t: t, topics: map[string]int32{"mm2-tandem.A.internal": 1 + r.Int32N(3)}}
 		alike := r.IntN(2) == 0 // all members want all topics
@@ -251,9 +251,9 @@ func TestBalanceOfATopicThatIsNewToOneMemberFirst(t *testing.T) {
 	}
 	g.settle()
 	before := g.owners()
-	g.topics["A.new"] = 12
+	g.topics["A.very-new"] = 12
 	for _, a := range g.actors {
-		a.wants["A.new"] = true
+		a.wants["A.very-new"] = true
 		g.settle()
 	}
 	for p, id := range before {

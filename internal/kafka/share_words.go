@@ -32,7 +32,7 @@ import (
 const (
 	shareVersion = 1
 
-	shareBytesMost  = 64 << 20  // of user data, unpacked
+	shareBytesMost  = 16 << 20  // of user data, unpacked: ten thousand topics are less than a megabyte
 	shareNumberMost = 1_000_000 // of partitions of a topic
 	// The topics of a subscription are for people and tools; many are left out, since a broker keeps all that members say in one
 	// record, and the user data has them.
