@@ -273,7 +273,7 @@ func TestExamine(t *testing.T) {
 
 // inOrder says that the words of want stand in text, one after the other.
 func inOrder(text, want string) bool {
-	for _, w := range strings.Fields(want) {
+	for w := range strings.FieldsSeq(want) {
 		i := strings.Index(text, w)
 		if i < 0 {
 			return false

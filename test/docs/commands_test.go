@@ -138,6 +138,11 @@ func firstUse(t *testing.T, r *reader) {
 	file := r.clusters(t, "")
 	create(t, r.primary, "orders", "delete")
 	write(t, r.primary, "orders", &kgo.Record{Value: []byte("the first order")})
+	for command, want := range map[string]string{"": "primary->backup: 1 topics", " --plan": "create topic primary.orders for orders", " --effective": "primary->backup"} {
+		if out := r.sh(t, r.follow(t, "bin/mirror check config/mm2.properties"+command, "config/mm2.properties", file)); !strings.Contains(out, want) {
+			t.Errorf("check%s does not say %q:\n%s", command, want, out)
+		}
+	}
 	m := r.start(t, r.follow(t, "bin/mirror config/mm2.properties", "config/mm2.properties", file))
 	if got := first(t, r.backup, "primary.orders", 1); got[0] != "the first order" {
 		t.Errorf("replicated: %q", got)
