@@ -160,6 +160,7 @@ func firstUse(t *testing.T, r *reader) {
 		}
 		return nil
 	})
+	reload(t, r, m, file)
 	m.stop()
 
 	const position = `bin/mirror position config/mm2.properties "primary->backup" orders/0 12000`
@@ -172,6 +173,23 @@ func firstUse(t *testing.T, r *reader) {
 		t.Errorf("replicated from offset 0 again: %q", got)
 	}
 	m.stop()
+}
+
+// reload has the running mirror read a file that selects less.
+func reload(t *testing.T, r *reader, m *mirror, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err == nil { // the port was chosen by the system, and the command has to find it
+		err = os.WriteFile(file, fmt.Appendf(text, "\nstatus.address = %s\nprimary->backup.topics = orders\n", m.address()), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{" --dry-run", "would change: primary->backup topics:"}, {"", "changed: primary->backup topics:"}} {
+		if out := r.sh(t, r.follow(t, "bin/mirror reload config/mm2.properties"+c[0], "config/mm2.properties", file)); !strings.Contains(out, c[1]) {
+			t.Errorf("reload%s does not say %q:\n%s", c[0], c[1], out)
+		}
+	}
 }
 
 // metricNames are those that docs/operations.md explains.

@@ -228,10 +228,9 @@ func (m *mirror) stop() {
 	}
 }
 
-// curl does what the command does, at the address that mirror really has.
-func (m *mirror) curl(command string) (body string) {
+// address is where the status page is served.
+func (m *mirror) address() (address string) {
 	m.t.Helper()
-	var address string
 	m.until("the status page", func() error {
 		text, err := os.ReadFile(m.log)
 		if err != nil {
@@ -244,6 +243,13 @@ func (m *mirror) curl(command string) (body string) {
 		address = string(found[1])
 		return nil
 	})
+	return address
+}
+
+// curl does what the command does, at the address that mirror really has.
+func (m *mirror) curl(command string) (body string) {
+	m.t.Helper()
+	address := m.address()
 	words := strings.Fields(command)
 	url := "http://" + strings.Replace(words[len(words)-1], "127.0.0.1:8383", address, 1)
 	m.until("200 of "+url, func() error {
