@@ -213,13 +213,14 @@ func (a *Admin) Authorizer(ctx context.Context) (has, told bool, err error) {
 
 // Principal is who brokers take us for, as ACLs name it by default; empty where the settings do not tell.
 func (c Client) Principal() string {
+	stores, login := c.security.current()
 	switch {
-	case c.sasl != nil:
-		if c.sasl.user != "" {
-			return "User:" + c.sasl.user
+	case login != nil:
+		if login.principal != "" {
+			return "User:" + login.principal
 		}
-	case c.tls != nil:
-		if certificates := c.tls().Certificates; len(certificates) > 0 && len(certificates[0].Certificate) > 0 {
+	case stores != nil:
+		if certificates := stores.current().conf.Certificates; len(certificates) > 0 && len(certificates[0].Certificate) > 0 {
 			if leaf, err := x509.ParseCertificate(certificates[0].Certificate[0]); err == nil {
 				return "User:" + distinguished(leaf)
 			}

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -23,10 +22,6 @@ type Client struct {
 	bootstrap []string
 	id        string
 	security  *security
-
-	// As they were when the properties were read; security has what is in use.
-	tls  func() *tls.Config // nil: no TLS
-	sasl *login             // nil: no SASL
 
 	requestTimeout      time.Duration
 	setupTimeout        time.Duration
@@ -56,10 +51,6 @@ func Parse(props map[string]string) (Client, error) {
 	}
 	if c.security, err = parseSecurity(props); err != nil {
 		return Client{}, err
-	}
-	stores, login := c.security.current()
-	if c.sasl = login; stores != nil {
-		c.tls = stores.current().conf.Clone
 	}
 	return c, nil
 }

@@ -158,7 +158,7 @@ func TestNoWayOfPrintingShowsTheSecret(t *testing.T) {
 		admin  *Admin
 	}{c, NewAdmin(c)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		for _, value := range []any{c, &c, held, &held, held.admin, c.security, c.sasl, *c.sasl, *held.admin.appends.client.sasl} {
+		for _, value := range []any{c, &c, held, &held, held.admin, c.security, c.security.login, *c.security.login, *held.admin.appends.client.security.login} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, secret) {
 				t.Errorf("%s of %T: %s", verb, value, text)
 			}

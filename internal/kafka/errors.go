@@ -219,7 +219,7 @@ func Explain(err error) string {
 		if !found {
 			before = ""
 		}
-		return oneLine("not authorized: " + before + words) // what was to be done, and to what, stands before
+		return oneLine("not authorized: " + before + words + " (mirror check FILE names each missing right)") // what was to be done, and to what, stands before
 	case Unreachable:
 		return oneLine(explainUnreachable(err))
 	case UnknownTopic:

@@ -63,7 +63,8 @@ func kerberosLogin(options, props map[string]string) (*login, error) {
 	if user == "" {
 		user = "the principal of " + t.cache
 	}
-	return &login{user: user, mechanism: kerberos.Kerberos(t.auth)}, nil
+	short, _, _ := strings.Cut(t.principal, "/") // by sasl.kerberos.principal.to.local.rules of most brokers
+	return &login{user: user, principal: short, mechanism: kerberos.Kerberos(t.auth)}, nil
 }
 
 // auth is called for each connection. The client that it makes ends with the connection's login.

@@ -28,7 +28,8 @@ const workingMechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS
 // captured: fmt follows pointers into fields that are not exported, past any String method, and of a function prints the address.
 type login struct {
 	mechanism sasl.Mechanism
-	user      string
+	user      string  // for people
+	principal string  // who brokers take it for, without User:, by default; empty where that is not known here
 	stores    *stores // what a token endpoint is trusted by; nil for all mechanisms but one
 }
 
@@ -132,7 +133,10 @@ func passwordLogin(options map[string]string, mechanism string) (*login, error) 
 		}
 	}
 	user, password, token := options["username"], options["password"], strings.EqualFold(options["tokenauth"], "true")
-	l := &login{user: user}
+	l := &login{user: user, principal: user}
+	if token {
+		l.principal = "" // that of its owner
+	}
 	switch {
 	case mechanism == mechanismPlain && token:
 		return nil, errors.New("read sasl.jaas.config: delegation tokens (tokenauth) need a mechanism of SCRAM")
