@@ -25,8 +25,8 @@ func InstanceSlot(file string) (instance string, release func()) {
 	if absolute, err := filepath.Abs(file); err == nil {
 		file = absolute
 	}
-	if real, err := filepath.EvalSymlinks(file); err == nil {
-		file = real
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
 	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(file))
