@@ -347,7 +347,11 @@ func (r *restoring) restoreACLs(ctx context.Context) error {
 	for _, b := range r.plan.ACLs {
 		list = append(list, stream.ACL(b))
 	}
-	if err := r.target.admin.CreateACLs(ctx, list); err != nil {
+	answers, err := r.target.admin.AddACLs(ctx, list)
+	for _, refused := range answers {
+		err = errors.Join(err, refused)
+	}
+	if err != nil {
 		return refused{reason("the records are restored, the ACLs are not", err)}
 	}
 	r.say("created %s on %s", count(len(list), "ACL"), r.flags.to)

@@ -109,33 +109,3 @@ func (a *Admin) Fitness(ctx context.Context, topics []string) (map[string]Fitnes
 	}
 	return answers, nil
 }
-
-// CreateACLs creates bindings; one that is there stays. The error names the first that was refused; those after it may have been
-// created.
-func (a *Admin) CreateACLs(ctx context.Context, bindings []stream.ACL) error {
-	if len(bindings) == 0 {
-		return nil
-	}
-	cl, err := a.requester()
-	if err != nil {
-		return fmt.Errorf("create ACLs: %w", err)
-	}
-	req := kmsg.NewPtrCreateACLsRequest()
-	for _, b := range bindings {
-		c := kmsg.NewCreateACLsRequestCreation()
-		c.ResourceType, c.ResourcePatternType = kmsg.ACLResourceType(b.ResourceType), kmsg.ACLResourcePatternType(b.PatternType)
-		c.ResourceName, c.Principal, c.Host = b.Resource, b.Principal, b.Host
-		c.Operation, c.PermissionType = kmsg.ACLOperation(b.Operation), kmsg.ACLPermissionType(b.Permission)
-		req.Creations = append(req.Creations, c)
-	}
-	resp, err := req.RequestWith(ctx, cl)
-	if err != nil {
-		return fmt.Errorf("create %d ACLs: %w", len(bindings), err)
-	}
-	for i, r := range resp.Results {
-		if err := brokerError(r.ErrorCode, r.ErrorMessage); err != nil && i < len(bindings) {
-			return fmt.Errorf("create ACL of %s on %s: %w", bindings[i].Principal, bindings[i].Resource, err)
-		}
-	}
-	return nil
-}
