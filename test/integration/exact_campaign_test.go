@@ -147,6 +147,16 @@ func (c *exactCampaign) look(m *mirrorProcess) {
 	}
 }
 
+// toldOfRepeats says that mirror could not find the place behind what a killed MM2 had copied, which the source has compacted away.
+func (c *exactCampaign) toldOfRepeats(p stream.Partition) bool {
+	for msg := range c.warned {
+		if strings.HasPrefix(msg, p.String()+" goes on at ") && strings.Contains(msg, "what MM2 has copied since it last noted its position may come again") {
+			return true
+		}
+	}
+	return false
+}
+
 // frozen is an old process that wakes up beside its successor.
 func (c *exactCampaign) frozen(m *mirrorProcess) *mirrorProcess {
 	if err := m.Signal(syscall.SIGSTOP); err != nil {
@@ -218,20 +228,25 @@ func (c *exactCampaign) mirrored(m *mirrorProcess) map[stream.Partition]*rightPl
 	for _, k := range c.load.kinds {
 		places := c.load.ledger.places(c.b, k.topic, c.alias+"."+k.topic)
 		maps.Copy(all, places)
+	}
+	return all
+}
+
+// keep looks at what the source still has of its compacted topics.
+func (c *exactCampaign) keep(right map[stream.Partition]*rightPlaces) {
+	c.t.Helper()
+	for _, k := range c.load.kinds {
 		if k.configs["cleanup.policy"] != "compact" {
 			continue
 		}
 		for n, list := range c.a.read(k.topic, c.fetch...) {
-			right := places[stream.Partition{Topic: k.topic, Number: int32(n)}]
-			right.kept = &rightPlaces{end: right.end}
+			var ups []int64
 			for _, r := range list {
-				if i, there := slices.BinarySearch(right.ups, r.Offset); there {
-					right.kept.ups, right.kept.downs = append(right.kept.ups, r.Offset), append(right.kept.downs, right.downs[i])
-				}
+				ups = append(ups, r.Offset)
 			}
+			right[stream.Partition{Topic: k.topic, Number: int32(n)}].keep(ups)
 		}
 	}
-	return all
 }
 
 // judge wants that no checkpoint ever skipped a record, and waits until the last of each group is right to the record.
@@ -248,7 +263,9 @@ func (c *exactCampaign) judge(m *mirrorProcess, right map[stream.Partition]*righ
 	m.until("exact checkpoints", func() error {
 		latest := map[commitmentOf]stream.Checkpoint{}
 		all = 0
-		for _, r := range c.b.read(c.alias + ".checkpoints.internal")[0] {
+		written := c.b.read(c.alias + ".checkpoints.internal")[0]
+		c.keep(right) // afterwards: what the source has now it had when each of them was written, and the cleaner does not wait for us
+		for _, r := range written {
 			cp := checkpointOf(c.t, r)
 			p := stream.Partition{Topic: strings.TrimPrefix(cp.Remote.Topic, c.alias+"."), Number: cp.Remote.Number}
 			if right[p] == nil {
@@ -288,8 +305,9 @@ func (c *exactCampaign) end() {
 	c.t.Helper()
 	m := startMirror(c.t, c.properties)
 	right := c.mirrored(m)
+	c.look(m)
 	for p, r := range right {
-		if r.again > 0 {
+		if r.again > 0 && !c.toldOfRepeats(p) {
 			c.t.Errorf("%d records of %s came again", r.again, p)
 		}
 	}

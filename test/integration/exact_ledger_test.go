@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -45,6 +46,16 @@ type rightPlaces struct {
 	// Of a compacted topic: the records that the source still has. A group may go on at the first of them as well, for what stands
 	// before is of no use to it any more, and a map that had to be counted anew knows nothing of it.
 	kept *rightPlaces
+}
+
+// keep notes which offsets the source still has.
+func (r *rightPlaces) keep(ups []int64) {
+	r.kept = &rightPlaces{end: r.end}
+	for _, up := range ups {
+		if i, there := slices.BinarySearch(r.ups, up); there {
+			r.kept.ups, r.kept.downs = append(r.kept.ups, up), append(r.kept.downs, r.downs[i])
+		}
+	}
 }
 
 // last is where a group goes on at the latest.
@@ -267,5 +278,18 @@ func TestRightPlaces(t *testing.T) {
 		if got := r.of(up); got != want {
 			t.Errorf("%d is at %d, want %d", up, got, want)
 		}
+		if got := r.last(up); got != want {
+			t.Errorf("%d is at %d at the latest, want %d", up, got, want)
+		}
+	}
+	r.keep([]int64{4, 7, 8}) // 3 is compacted away, 7 was not copied
+	for up, want := range map[int64]int64{0: 1, 3: 1, 4: 1, 5: 5, 8: 5, 9: 6} {
+		if got := r.last(up); got != want {
+			t.Errorf("the source has lost 3: %d is at %d at the latest, want %d", up, got, want)
+		}
+	}
+	r.keep([]int64{8})
+	if at, last := r.of(4), r.last(4); at != 1 || last != 5 {
+		t.Errorf("the source has lost 4 too: it is from %d to %d, want from 1 to 5", at, last)
 	}
 }
