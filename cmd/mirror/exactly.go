@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 	transactionTimeout = 10 * time.Second
 	commitWait         = 3 * time.Second // of one commit
 	settleEvery        = 50 * time.Millisecond
+	tasksEvery         = 20                     // times settleEvery
 	epochPause         = 500 * time.Millisecond // before a new epoch, when one has failed
 )
 
@@ -35,9 +37,23 @@ type exactly struct {
 	resume *replicate.InTransactions
 }
 
-// transactionalID is MM2's form of the id of a task, so that the rights that MM2 was given are enough.
-func (f *flow) transactionalID(instance string) string {
-	return f.conf().Sharing.Group + "-MirrorSourceConnector-" + instance
+// transactionalIDs is how the ids of MM2's tasks begin, and ours: the rights that MM2 was given by prefix are enough. A number behind it
+// is always a task.
+func (f *flow) transactionalIDs() string { return f.conf().Sharing.Group + "-MirrorSourceConnector-" }
+
+var digits = regexp.MustCompile("^[0-9]+$")
+
+// transactionalID is that of this process. One without a name that lasts does not fence what it was before: that is aborted when its time
+// is over.
+func (f *flow) transactionalID() string {
+	name := f.process
+	switch {
+	case name == "":
+		name = fmt.Sprintf("%s-%d", hostName(), os.Getpid())
+	case digits.MatchString(name):
+		name = "mirror-" + name
+	}
+	return f.transactionalIDs() + name
 }
 
 // epochs runs the replication, again and again where the flow goes in transactions: in a new epoch, from what was committed.
@@ -49,7 +65,7 @@ func (f *flow) epochs(ctx context.Context, run func(context.Context) error) erro
 	if err != nil {
 		return cannotRun{fmt.Errorf("flow %s: cluster %s: %w", f.conf().Flow, f.conf().Target, err)}
 	}
-	txn, err := kafka.NewTransaction(c, f.transactionalID(f.instance()), transactionTimeout)
+	txn, err := kafka.NewTransaction(c, f.transactionalID(), transactionTimeout)
 	if err != nil {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
@@ -78,33 +94,30 @@ func (f *flow) epochs(ctx context.Context, run func(context.Context) error) erro
 // beginEpoch takes the transactional id over.
 func (f *flow) beginEpoch(ctx context.Context) error {
 	id, epoch, err := f.exactly.txn.Begin(ctx)
-	if errors.Is(err, kafka.ErrFenced) {
-		return cannotRun{fmt.Errorf("flow %s: %w; it has taken over, and this one stops: give each process another group.instance.id", f.conf().Flow, err)}
-	}
 	if err != nil {
 		return err
 	}
 	f.exactly.writer = batch.Producer{ID: id, Epoch: epoch}
-	return f.endTasks(ctx)
+	return nil
 }
 
-// endTasks aborts what tasks of a killed MM2 have left open; it would be found to be over only after transaction.timeout.ms. While the
-// group has members, MM2 may be running, or others see to it.
-func (f *flow) endTasks(ctx context.Context) error {
+// idle says that nobody is a member of the group, MM2 neither.
+func (f *flow) idle(ctx context.Context) bool {
 	members, err := f.clients.target.GroupMembers(ctx, f.conf().Sharing.Group)
-	if err != nil || len(members) > 0 {
-		return err
-	}
+	return err == nil && len(members) == 0
+}
+
+// endTasks aborts what tasks of a killed MM2 have left open, which would be over only after its transaction.timeout.ms. MM2 must not run.
+func (f *flow) endTasks(ctx context.Context) error {
 	open, err := f.clients.targetWire.OpenTransactions(ctx)
 	if err != nil {
 		return err
 	}
-	task := regexp.MustCompile("^" + regexp.QuoteMeta(f.transactionalID("")) + "[0-9]+$")
-	for _, other := range open {
-		if other == f.exactly.txn.ID() || !task.MatchString(other) {
+	for _, id := range open {
+		if task, ours := strings.CutPrefix(id, f.transactionalIDs()); !ours || !digits.MatchString(task) {
 			continue
 		}
-		if err := f.clients.targetWire.FenceTransaction(ctx, other); err != nil {
+		if err := f.clients.targetWire.FenceTransaction(ctx, id); err != nil {
 			return fmt.Errorf("end what MirrorMaker 2 left open: %w", err)
 		}
 	}
@@ -119,7 +132,7 @@ func (f *flow) settled(ctx context.Context, topic string, partitions int32) erro
 		all[n] = stream.Partition{Topic: topic, Number: n}
 	}
 	goal, failed, err := f.clients.targetWire.Offsets(ctx, all, stream.Latest)
-	for waiting := true; waiting; {
+	for n, waiting := 0, true; waiting; n++ {
 		for _, reason := range failed {
 			err = errors.Join(err, reason)
 		}
@@ -134,6 +147,11 @@ func (f *flow) settled(ctx context.Context, topic string, partitions int32) erro
 		}
 		if !waiting || len(failed) > 0 {
 			continue
+		}
+		if n%tasksEvery == 0 && f.idle(ctx) {
+			if err := f.endTasks(ctx); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -214,12 +232,29 @@ func (r *replication) vouches(m *kafka.Share) {
 	}
 }
 
-// catchUp reads what other processes have noted, when what they have begun to note is over.
+// catchUp reads what other processes have noted, when what they have begun to note is over. We are a member of the group, so MM2 is not.
 func (r *replication) catchUp(ctx context.Context) error {
+	if r.exactly != nil {
+		if err := r.endTasks(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.settled(ctx, stream.TandemTopic(r.conf().Flow.Source), 1); err != nil {
 		return err
 	}
 	return r.journal.catchUp(ctx)
+}
+
+// convert notes places at once, for the change from the one way to the other.
+func (r *replication) convert(ctx context.Context, places map[stream.Partition]replicate.Place) error {
+	if err := r.memory.Remember(ctx, places); err != nil {
+		return err
+	}
+	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	for remote, p := range places {
+		own.Set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
+	}
+	return own.Flush(ctx)
 }
 
 // inTransactions makes the configuration of a pipe that of one with transactions, where the flow has them.
@@ -229,7 +264,7 @@ func (r *replication) inTransactions(c replicate.Config) replicate.Config {
 		return c
 	}
 	c.Producer = e.writer
-	e.resume = &replicate.InTransactions{Resumption: c.Resume.(*replicate.Resumption), Writer: e.writer.ID}
+	e.resume = &replicate.InTransactions{Resumption: c.Resume.(*replicate.Resumption), Convert: r.convert}
 	c.Resume = e.resume
 	c.Sender = func(ctx context.Context, broker int32) replicate.Sender { return e.txn.Sender(ctx, broker) }
 	c.Transactions = commits{r, &sync.Mutex{}}
@@ -302,13 +337,4 @@ func (r *replication) tellOf(a stream.Ack) {
 	if r.observe != nil {
 		r.observe(r.conf().Flow, a)
 	}
-}
-
-// instance is the name of this process in its transactional id. One without a name that lasts does not fence what it was before: that
-// is aborted when its time is over.
-func (f *flow) instance() string {
-	if f.process != "" {
-		return f.process
-	}
-	return fmt.Sprintf("%s-%d", hostName(), os.Getpid())
 }

@@ -23,9 +23,6 @@ const (
 	txnOffsetCommitVersion = 4
 )
 
-// ErrFenced says that somebody else has begun to use our transactional id: nothing that is sent with ours is taken any more.
-var ErrFenced = errors.New("another process uses the same transactional id")
-
 // Transaction is a transactional producer: one transaction at a time, of batches that Senders carry and of records that Append
 // writes. Its methods may be called at the same time, but for Begin and Commit, which come when nothing is under way.
 type Transaction struct {
@@ -78,17 +75,13 @@ func (t *Transaction) Guard(group, topic string, member func() (id, instance str
 	t.group, t.marker, t.member = group, topic, member
 }
 
-// Begin takes the id over: an open transaction of whoever used it is aborted, and whoever still does is fenced. When it returns, that
-// transaction has ended on all brokers. Called again, it begins a new epoch, if nobody has taken the id over meanwhile: then it is
-// ErrFenced.
+// Begin takes the id over, in a new epoch: an open transaction is aborted, and whoever still uses the id, as we may have ourselves, can
+// do nothing more with it. When it returns, that transaction has ended on all brokers.
+//
+// It is not asked whether somebody else has used the id since (KIP-360), as that cannot be told from a transaction that was aborted because
+// it took too long.
 func (t *Transaction) Begin(ctx context.Context) (id int64, epoch int16, err error) {
-	t.mu.Lock()
-	was, wasEpoch := t.number, t.epoch
-	t.mu.Unlock()
-	id, epoch, err = t.wire.initTransactional(ctx, t.id, t.timeout, was, wasEpoch, t.pause)
-	if code, ok := stream.CodeOf(err); ok && was >= 0 && (code == codeProducerFenced || code == stream.CodeInvalidProducerEpoch) {
-		return 0, 0, fmt.Errorf("%w (%s): %w", ErrFenced, t.id, err)
-	}
+	id, epoch, err = t.wire.initTransactional(ctx, t.id, t.timeout, t.pause)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -110,12 +103,12 @@ const (
 	codeProducerFenced         stream.Code = 90
 )
 
-// initTransactional takes a transactional id over; number and epoch are -1 for whoever has not used it before.
-func (w *Wire) initTransactional(ctx context.Context, id string, timeout time.Duration, number int64, epoch int16, pause time.Duration) (int64, int16, error) {
+// initTransactional takes a transactional id over.
+func (w *Wire) initTransactional(ctx context.Context, id string, timeout, pause time.Duration) (int64, int16, error) {
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = &id
 	req.TransactionTimeoutMillis = int32(timeout.Milliseconds())
-	req.ProducerID, req.ProducerEpoch = number, epoch
+	req.ProducerID, req.ProducerEpoch = -1, -1
 	var got *kmsg.InitProducerIDResponse
 	err := concurrently(ctx, pause, func() (err error) {
 		if got, err = req.RequestWith(ctx, w.client); err != nil {
@@ -334,6 +327,6 @@ func (w *Wire) OpenTransactions(ctx context.Context) ([]string, error) {
 
 // FenceTransaction aborts what is open of a transactional id, whoever uses it, and waits until it has ended.
 func (w *Wire) FenceTransaction(ctx context.Context, id string) error {
-	_, _, err := w.initTransactional(ctx, id, time.Minute, -1, -1, 20*time.Millisecond)
+	_, _, err := w.initTransactional(ctx, id, time.Minute, 20*time.Millisecond)
 	return err
 }

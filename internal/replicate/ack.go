@@ -112,7 +112,7 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 // recover decides how a partition goes on after a failed produce. All of its in-flight batches have been answered.
 func (p *Pipe) recover(part *partition) {
 	err := part.failure
-	if p.doubtful(part, err) {
+	if p.doubtful(err) {
 		p.giveUp(err)
 		return
 	}

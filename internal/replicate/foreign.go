@@ -110,7 +110,7 @@ func (p *Pipe) landed(part *partition, s *sent) {
 	}
 	part.down = BaseOf(s.base).after(int64(s.records))
 	switch {
-	case !expected.known() || s.base == expected.Offset(), p.shared && s.base > expected.Offset():
+	case !expected.known() || s.base == expected.Offset(), (p.shared || p.txn != nil) && s.base > expected.Offset():
 	case s.base < expected.Offset():
 		tellGone(p.report, p.flow, part.Assignment, expected.Offset(), s.base, stream.Upstream(s.runs[0].First))
 	default:

@@ -18,6 +18,9 @@ import (
 //
 // Nothing new is sent while a transaction closes, only what has to be sent again. It is committed when each of its batches has been
 // appended, or has been refused for good.
+//
+// What others write to a remote partition is not told from what a process in the same flow wrote before it was found to be dead, of which
+// the transaction is aborted. So nobody is halted for it; the offset map is exact all the same.
 
 // Transactions makes what was sent visible.
 type Transactions interface {
@@ -43,7 +46,7 @@ type transaction struct {
 	sequences map[stream.Partition]int32 // of the next record of remote partitions, in this epoch
 
 	opened     time.Time           // when its first batch was sent; zero: none is open
-	touched    map[*partition]bool // have batches in it, and so get a marker
+	touched    map[*partition]bool // something was sent to them; with true, it was appended, and so they get a marker
 	held       []stream.Ack        // to be told with the commit
 	closing    bool
 	committing bool
@@ -132,13 +135,16 @@ func (p *Pipe) begins(part *partition, now time.Time) {
 		t.opened = now
 		p.dueAt(now.Add(transactionEvery))
 	}
-	t.touched[part] = true
+	if _, ok := t.touched[part]; !ok {
+		t.touched[part] = false
+	}
 }
 
 // reaches notes the sequence of the next record.
 func (t *transaction) reaches(part *partition) {
 	if t != nil {
 		t.sequences[part.Remote] = part.flushed
+		t.touched[part] = true
 	}
 }
 
@@ -159,7 +165,7 @@ func (p *Pipe) giveUp(err error) {
 }
 
 // doubtful says that after a failed produce nobody can tell any more what the transaction holds, or that it is over.
-func (p *Pipe) doubtful(part *partition, err error) bool {
+func (p *Pipe) doubtful(err error) bool {
 	if p.txn == nil {
 		return false
 	}
@@ -169,9 +175,6 @@ func (p *Pipe) doubtful(part *partition, err error) bool {
 		53, // TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 		90: // PRODUCER_FENCED
 		return true
-	}
-	if errors.As(err, new(*foreignError)) {
-		return len(part.inFlight) > 0
 	}
 	return onProduce(err) == resolve
 }
@@ -223,7 +226,11 @@ func (p *Pipe) commit(ctx context.Context) {
 func (p *Pipe) withMarkers() []stream.Ack {
 	t := p.txn
 	now := time.Now()
-	for part := range t.touched {
+	for part, appended := range t.touched {
+		if !appended { // who knows whether it gets one
+			part.down = Base{}
+			continue
+		}
 		if part.down = part.down.after(1); !part.down.known() || part.unsure || part.skip > 0 {
 			continue
 		}

@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"tandem/internal/batch"
@@ -12,8 +13,11 @@ import (
 // records: nothing is counted. The notes keep the sequence that the flow's idempotent producer stands at, so that a partition which
 // that one wrote last is found as ever, and it can go on some day as if the transactions had not been.
 type InTransactions struct {
-	*Resumption       // by the flow's idempotent producer id
-	Writer      int64 // the transactional producer id
+	*Resumption // by the flow's idempotent producer id
+
+	// Convert notes durably, before the first record is sent in a transaction, places that the idempotent producer had noted with a target
+	// offset: what an aborted transaction leaves behind it must not be taken for copied.
+	Convert func(ctx context.Context, places map[stream.Partition]Place) error
 
 	mu        sync.Mutex
 	sequences map[stream.Partition]int32 // of the idempotent producer, by remote partition
@@ -41,6 +45,12 @@ func (r *InTransactions) Resume(ctx context.Context, questions []Question) (map[
 		asked[i] = q
 	}
 	starts, errs := r.Resumption.Resume(ctx, asked)
+	if err := r.convert(ctx, asked, starts); err != nil {
+		for _, q := range asked {
+			errs[q.Source] = err
+		}
+		return nil, errs
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sequences == nil {
@@ -79,11 +89,24 @@ func (r *InTransactions) Passed(ctx context.Context, a Assignment, at Start) err
 	return r.Resumption.Passed(ctx, a, r.translated(a.Remote, at))
 }
 
-// Gap implements Resumer.
-func (r *InTransactions) Gap(ctx context.Context, a Assignment, from, to stream.Downstream) error {
-	own := *r.Resumption
-	own.ProducerID = r.Writer
-	return own.Gap(ctx, a, from, to)
+// convert takes the target offset out of notes.
+func (r *InTransactions) convert(ctx context.Context, questions []Question, starts map[stream.Partition]Start) error {
+	places := make(map[stream.Partition]Place)
+	for _, q := range questions {
+		start, ok := starts[q.Source]
+		if at, _, known := r.Memory.Anchor(q.Remote); ok && !q.Ran && known && at.Down.known() {
+			at := start.noted()
+			at.Down = Base{}
+			places[q.Remote] = Place{Start: at, Source: q.Source, Topic: q.Topic}
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	if err := r.Convert(ctx, places); err != nil {
+		return fmt.Errorf("note that %d partitions go on in transactions: %w", len(places), err)
+	}
+	return nil
 }
 
 // transactional says that the last batch of a remote partition was written in a transaction, or is the marker of one: then the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,7 +67,8 @@ func (c *committed) reaches(records int64) func() error {
 // wantEachOnceCommitted is wantEachOnce for a reader with read_committed.
 func (w *writer) wantEachOnceCommitted(target side, remote string) {
 	w.side.t.Helper()
-	got := count(target.read(remote, kgo.FetchIsolationLevel(kgo.ReadCommitted())), w.acked)
+	records := target.read(remote, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	got := count(records, w.acked)
 	w.side.t.Logf("%s: written %d, committed %d, lost %d, repeated %d, out of order %d",
 		remote, w.total(), got.records, got.lost, got.repeated, got.disordered)
 	if got != (tally{records: int(w.total())}) {
@@ -76,6 +78,9 @@ func (w *writer) wantEachOnceCommitted(target side, remote string) {
 
 // In transactions, killed again and again under load, a reader with read_committed sees each record once.
 func TestExactlyOnceKilled(t *testing.T) {
+	if !long() {
+		t.Skip("the other tests here kill as well; TANDEM_LONG=1 does it thirty times")
+	}
 	a, b := clusters(t)
 	const topic, remote, partitions = "exkill-numbers", "exkill.exkill-numbers", 4
 	a.create(topic, partitions, 1, nil)
@@ -84,11 +89,7 @@ func TestExactlyOnceKilled(t *testing.T) {
 	m := startMirror(t, properties)
 	m.waitFor("replicating")
 	seen := readCommitted(b, remote)
-	kills := 3
-	if long() {
-		kills = 30
-	}
-	for range kills {
+	for range 30 {
 		w.grows(5000)
 		m.until("committed records", seen.reaches(w.total()))
 		w.grows(1000)
@@ -100,4 +101,151 @@ func TestExactlyOnceKilled(t *testing.T) {
 	m.until("the rest", seen.reaches(written))
 	m.stop()
 	w.wantEachOnceCommitted(b, remote)
+	for p, records := range b.read(remote) {
+		for _, r := range records {
+			if !r.Attrs.IsTransactional() {
+				t.Fatalf("record %d of partition %d is in no transaction", r.Offset, p)
+			}
+		}
+	}
+}
+
+// Between the two ways of doing it one can change at any time: nothing is lost and nothing comes twice, whether mirror was stopped or
+// killed before.
+func TestExactlyOnceSwitched(t *testing.T) {
+	a, b := clusters(t)
+	const topic, remote, partitions = "exmode-numbers", "exmode.exmode-numbers", 3
+	a.create(topic, partitions, 1, nil)
+	plain := fmt.Sprintf(exactlyProperties, "exmode", a.Bootstrap, b.Bootstrap)
+	w := startWriter(a, topic, partitions)
+	var seen *committed
+	type turn struct{ transactions, stop, early bool } // early: killed when it has hardly begun
+	turns := []turn{{}, {transactions: true, early: true}, {transactions: true}}
+	if long() {
+		turns = append(turns, turn{early: true}, turn{transactions: true, stop: true}, turn{stop: true}, turn{transactions: true, early: true}, turn{early: true})
+	}
+	for n, turn := range turns {
+		properties := plain
+		if turn.transactions {
+			properties += exactlyOnce("exmode")
+		}
+		m := startMirror(t, properties)
+		if seen == nil {
+			m.waitFor("replicating")
+			seen = readCommitted(b, remote)
+		}
+		if turn.early {
+			m.waitFor("replicating")
+			from, _ := b.count(remote)
+			m.until("something to be written", b.reaches(remote, from+1))
+			m.Kill()
+			continue
+		}
+		w.grows(3000)
+		m.until(fmt.Sprintf("committed records, turn %d", n), seen.reaches(w.total()))
+		w.grows(500)
+		if turn.stop {
+			m.stop()
+		} else {
+			m.Kill()
+		}
+		w.grows(500)
+	}
+	m := startMirror(t, plain)
+	written := w.end()
+	m.until("the rest", seen.reaches(written))
+	m.stop()
+	w.wantEachOnceCommitted(b, remote)
+}
+
+// MM2 in its exactly-once mode and mirror in transactions take over from each other, killed in the middle: a reader with read_committed
+// sees each record once.
+func TestExactlyOnceAndMM2(t *testing.T) {
+	a, b := clusters(t)
+	const topic, remote, partitions = "exmm-numbers", "exmm.exmm-numbers", 2
+	a.create(topic, partitions, 1, nil)
+	properties := fmt.Sprintf(exactlyProperties, "exmm", a.Bootstrap, b.Bootstrap) + exactlyOnce("exmm")
+	w := startPaced(a, topic, partitions, 2000)
+	mm2 := startMM2(t, properties)
+	eventually(t, "MM2's records", b.reaches(remote, 5000))
+	seen := readCommitted(b, remote)
+	eventually(t, "MM2's commits", seen.reaches(5000))
+	mm2.Kill()
+	m := startMirror(t, properties)
+	m.until("records to flow", seen.reaches(w.grows(3000)))
+	m.Kill()
+	m = startMirror(t, properties)
+	m.until("records to flow again", seen.reaches(w.grows(3000)))
+	m.stop()
+	w.grows(1000)
+	if long() {
+		startMM2(t, properties)
+	} else {
+		m = startMirror(t, properties)
+	}
+	total := w.end()
+	eventually(t, "the rest", seen.reaches(total))
+	written := []int64{total / partitions, total / partitions}
+	got := count(b.read(remote, kgo.FetchIsolationLevel(kgo.ReadCommitted())), written)
+	t.Logf("written %d, committed %+v", total, got)
+	if got != (tally{records: int(total)}) {
+		t.Fatalf("%+v, want %d records", got, total)
+	}
+}
+
+// A process that was stopped by a signal in the middle of its transactions, until others have its partitions, commits nothing of them
+// when it wakes up. Aborted transactions of the source do not arrive.
+func TestExactlyOnceFrozen(t *testing.T) {
+	a, b := clusters(t)
+	const topic, remote, partitions = "exfroz-numbers", "exfroz.exfroz-numbers", 4
+	a.create(topic, partitions, 1, nil)
+	properties := fmt.Sprintf(exactlyProperties, "exfroz", a.Bootstrap, b.Bootstrap) + exactlyOnce("exfroz")
+	w := startWriter(a, topic, partitions)
+	old := startMirror(t, properties)
+	old.waitFor("replicating")
+	seen := readCommitted(b, remote)
+	next := startMirror(t, properties)
+	rounds := 1
+	if long() {
+		rounds = 5
+	}
+	for range rounds {
+		a.abort(topic, partitions)
+		w.grows(3000)
+		old.until("committed records", seen.reaches(w.total()))
+		if err := old.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		w.grows(3000)
+		next.until("committed records of the other", seen.reaches(w.total()))
+		if err := old.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		w.grows(5000)
+		next.until("committed records of both", seen.reaches(w.total()))
+		old, next = next, old
+	}
+	written := w.end()
+	next.until("the rest", seen.reaches(written))
+	old.stop()
+	next.stop()
+	w.wantEachOnceCommitted(b, remote)
+}
+
+// abort writes a record into each partition in a transaction that is aborted.
+func (s side) abort(topic string, partitions int32) {
+	s.t.Helper()
+	client := s.newClient(kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(s.t.Name()))
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		s.t.Fatal(err)
+	}
+	for p := range partitions {
+		if err := client.ProduceSync(s.t.Context(), &kgo.Record{Partition: p, Value: []byte("aborted")}).FirstErr(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := client.EndTransaction(s.t.Context(), kgo.TryAbort); err != nil {
+		s.t.Fatal(err)
+	}
 }
