@@ -45,12 +45,16 @@ type flow struct {
 // conf are the settings of the flow, as of the last reload. What does not change without a restart is what it was at the start.
 func (f *flow) conf() *config.Flow { return f.settings.Load() }
 
-// run returns when ctx ends, or with an error that no waiting mends.
-func (f *flow) run(ctx context.Context) error {
-	var err error
+// open makes the clients; nothing connects yet.
+func (f *flow) open() (err error) {
 	if f.clients, err = open(*f.conf()); err != nil {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
+	return nil
+}
+
+// run returns when ctx ends, or with an error that no waiting mends.
+func (f *flow) run(ctx context.Context) (err error) {
 	defer f.clients.close()
 	f.origin = f.origins()
 	if f.conf().Enabled {

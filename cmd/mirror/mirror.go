@@ -92,6 +92,11 @@ func runFlows(ctx context.Context, conf *config.Config, report stream.Report, ac
 
 // run runs the flows beside each other; one that cannot run ends all.
 func (p *process) run(ctx context.Context) error {
+	for _, f := range p.flows {
+		if err := f.open(); err != nil {
+			return err
+		}
+	}
 	server, err := openStatus(p.conf, p.board, p.report)
 	if err != nil {
 		return err
@@ -107,6 +112,10 @@ func (p *process) run(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			p.reloader.onHangup(ctx)
+			return nil
+		})
+		group.Go(func() error {
+			p.reloader.followCredentials(ctx)
 			return nil
 		})
 	}

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -135,12 +137,80 @@ func (l *reloader) onHangup(ctx context.Context) {
 	}
 }
 
-// renew takes settings over that need no restart.
-func (f *flow) renew(next config.Flow) {
-	now := *f.conf()
+const credentialsEvery = 10 * time.Second // between two looks at files that credentials come from
+
+// followCredentials renews the credentials of all flows when a file has changed that a placeholder such as ${file:PATH:KEY} is filled in
+// from, until ctx ends. Other settings wait for a reload.
+func (l *reloader) followCredentials(ctx context.Context) {
+	tick := time.NewTicker(credentialsEvery)
+	defer tick.Stop()
+	for seen := l.look(""); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			seen = l.look(seen)
+		}
+	}
+}
+
+// look renews credentials if the files are not as they were seen; nothing was seen before the first look.
+func (l *reloader) look(seen string) (now string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now = stamps(l.applied.ProviderFiles); seen != "" && now != seen {
+		l.renewCredentials()
+	}
+	return now
+}
+
+// stamps tells whether files have changed.
+func stamps(files []string) string {
+	var b strings.Builder
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", name, err)
+			continue
+		}
+		fmt.Fprintf(&b, "%s: %d %s\n", name, info.Size(), info.ModTime())
+	}
+	return b.String()
+}
+
+func (l *reloader) renewCredentials() {
+	next, err := config.Load(l.path, l.targets)
+	for _, f := range l.flows {
+		if err != nil {
+			break
+		}
+		if c := flowOf(next, f.conf().Flow); c != nil {
+			err = f.clients.check(*c)
+		}
+	}
+	if err != nil {
+		l.report(stream.Event{Severity: stream.Error, Message: "a file that credentials come from has changed and is of no use; the old ones stay: " + err.Error()})
+		return
+	}
+	for _, f := range l.flows {
+		if c := flowOf(next, f.conf().Flow); c != nil {
+			f.renewClients(*c)
+		}
+	}
+	l.report(stream.Event{Message: "a file that credentials come from has changed: new connections use what it says now"})
+}
+
+// renewClients has new connections use the credentials of other settings.
+func (f *flow) renewClients(next config.Flow) {
 	if err := f.clients.renew(next); err != nil {
 		f.tell(stream.Error, "the old credentials stay in use", stream.F("error", err))
 	}
+}
+
+// renew takes settings over that need no restart.
+func (f *flow) renew(next config.Flow) {
+	now := *f.conf()
+	f.renewClients(next)
 	now.Topics, now.ConfigFilter, now.Groups = next.Topics, next.ConfigFilter, next.Groups
 	now.Opposite.Topics, now.Archive.Topics = next.Opposite.Topics, next.Archive.Topics
 	now.RefreshTopics, now.SyncConfigs, now.SyncACLs = next.RefreshTopics, next.SyncConfigs, next.SyncACLs

@@ -25,6 +25,8 @@ type Config struct {
 	StatusAddress string // status.address; empty is nowhere
 	StatusNamed   bool   // the user named it: then it must be had
 
+	ProviderFiles []string // that placeholders such as ${file:PATH:KEY} were filled in from
+
 	LogLevel string // log.level: debug, info, warn or error
 
 	// Instance is group.instance.id, the name of this process among those that share the work; empty where it is to find one
@@ -142,8 +144,8 @@ func Load(path string, targets []string) (*Config, error) {
 func read(path string, data []byte, targets []string) (*Config, error) {
 	p := &problems{file: filepath.Base(path)}
 	entries := parse(data, p)
-	resolveProviders(entries, p)
 	c := &Config{Path: path}
+	c.ProviderFiles = resolveProviders(entries, p)
 	bare := under(entries, "")
 	old := javaTrim(bare["mm2.compatibility"].value) == "3.9"
 	aliases := clusterAliases(entries, old, p)

@@ -19,6 +19,17 @@ var placeholder = regexp.MustCompile(`\$\{([^}]*?):(?:([^}]*?):)?([^}]*?)\}`)
 // provider looks one key up.
 type provider func(path, key string) (string, error)
 
+// keptIn is the file that a provider's placeholder is filled in from; empty for the environment.
+func keptIn(class, path, key string) string {
+	switch class {
+	case providerPackage + "FileConfigProvider":
+		return path
+	case providerPackage + "DirectoryConfigProvider":
+		return filepath.Join(path, key)
+	}
+	return ""
+}
+
 const providerPackage = "org.apache.kafka.common.config.provider."
 
 // providerClasses are the classes that Kafka brings along.
@@ -31,9 +42,10 @@ var providerClasses = map[string]func(params map[string]string) (provider, error
 // wellKnown are the names under which people use the providers, to tell them what to declare.
 var wellKnown = map[string]string{"env": "EnvVarConfigProvider", "file": "FileConfigProvider", "directory": "DirectoryConfigProvider", "dir": "DirectoryConfigProvider"}
 
-// resolveProviders fills in the placeholders of all values, once, as MM2 does at its start.
-func resolveProviders(entries []entry, p *problems) {
+// resolveProviders fills in the placeholders of all values, once, as MM2 does at its start. files are those that values came from.
+func resolveProviders(entries []entry, p *problems) (files []string) {
 	providers := declaredProviders(entries, p)
+	all := under(entries, "")
 	for i := range entries {
 		e := &entries[i]
 		if strings.HasPrefix(e.key, "config.providers") {
@@ -58,10 +70,14 @@ func resolveProviders(entries []entry, p *problems) {
 			if !slices.Contains(from, m[1]) {
 				from = append(from, m[1])
 			}
+			if file := keptIn(strings.TrimSpace(all["config.providers."+m[1]+".class"].raw), m[2], m[3]); file != "" && !slices.Contains(files, file) {
+				files = append(files, file)
+			}
 			return value
 		})
 		e.providers = strings.Join(from, ", ")
 	}
+	return files
 }
 
 func warnUndeclared(e entry, name, text string, p *problems) {
