@@ -74,8 +74,17 @@ func TestSharesOfAGroup(t *testing.T) {
 		before := h.said()
 		way.set(true)
 		h.silence("three", true)
-		again := h.share("three again", cluster.Direct, "instance-3").start(append([]string{"A.very-new"}, wanted...))
+		again := h.share("three again", cluster.Direct, "instance-3")
+		again.conf.Session = 10 * patience // if it moves anything when it stops, it has left
+		again.renew()
+		again.start(append([]string{"A.very-new"}, wanted...))
 		h.counts(map[string]int{"one": 20, "two": 20, "three again": 20})
+		eventually(t, "the word of what it is now", func() error {
+			if members := one.knows(); !slices.ContainsFunc(members, func(m kafka.ShareMember) bool { return m.Host == "three again" }) {
+				return fmt.Errorf("knows of %v", members)
+			}
+			return nil
+		})
 		way.set(false)
 		err := <-three.ended
 		if !errors.Is(err, kafka.ErrFencedInstance) || !strings.Contains(err.Error(), "instance-3") || strings.Contains(err.Error(), "\n") {
