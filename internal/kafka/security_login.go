@@ -50,10 +50,13 @@ func (r renewable) Name() string {
 func (r renewable) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
 	_, login := r.current()
 	session, first, err := login.mechanism.Authenticate(ctx, host)
-	if err != nil {
-		return nil, nil, fmt.Errorf("log in by %s: %w", login.mechanism.Name(), err)
+	if err == nil {
+		return session, first, nil
 	}
-	return session, first, nil
+	if _, known := errors.AsType[*connectionError](err); !known { // what it needs is not there, and may yet come: a file, a KDC
+		err = &connectionError{Unreachable, fmt.Sprintf("cannot log in by %s: %s", login.mechanism.Name(), err), err}
+	}
+	return nil, nil, err
 }
 
 // loginModules are the JAAS login modules that work, by their last name, and the mechanisms they serve. The package

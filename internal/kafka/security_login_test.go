@@ -7,8 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -124,7 +122,7 @@ func TestOAuthTokens(t *testing.T) {
 	token := jwt(time.Hour)
 	answer.Store(`{"access_token":"` + token + `","expires_in":3600}`)
 	status := http.StatusOK
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		user, password, _ := r.BasicAuth()
 		if user != "id" || password != secret || r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "read write" {
@@ -133,8 +131,6 @@ func TestOAuthTokens(t *testing.T) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, answer.Load())
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of those who do not trust it
-	server.StartTLS()
 	defer server.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
@@ -251,6 +247,21 @@ func TestAWSProfile(t *testing.T) {
 	first, err := words(t, map[string]string{"sasl.mechanism": "AWS_MSK_IAM", "sasl.jaas.config": `software.amazon.msk.auth.iam.IAMLoginModule required awsProfileName="other";`})
 	if err != nil || !strings.Contains(first, "AKIDOTHER/") {
 		t.Errorf("said %s, %v", first, err)
+	}
+}
+
+// What a login needs here may be missing for a while: it is told as such, and tried again.
+func TestALoginThatLacksAFile(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", secret))
+	cluster.ControlKey(kmsg.SASLHandshake.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return req.ResponseKind(), nil, true // it takes any mechanism
+	})
+	for library, err := range reach(t, cluster.ListenAddrs()[0], map[string]string{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
+		oauthURL: "file:///nowhere/token", "sasl.jaas.config": "x.OAuthBearerLoginModule required;"}) {
+		if Classify(err) != Unreachable || !strings.Contains(Explain(err), "/nowhere/token") {
+			t.Errorf("%s: kind %d: %s (%v)", library, Classify(err), Explain(err), err)
+		}
 	}
 }
 

@@ -63,11 +63,11 @@ func oauthLogin(options, props map[string]string, tell func(Renewal)) (*login, e
 		}
 	}
 	t, l := new(tokens), new(login)
-	switch {
-	case u.Scheme == "file":
+	switch u.Scheme {
+	case "file":
 		t.fetch = func(context.Context) (token, error) { return readToken(u.Path) }
 		l.user = "the token of " + u.Path
-	case u.Scheme == "http", u.Scheme == "https":
+	case "http", "https":
 		e, err := newEndpoint(u, options, props)
 		if err != nil {
 			return nil, err
