@@ -57,11 +57,16 @@ func assignments(s topics.Snapshot) []replicate.Assignment {
 }
 
 // keepTopics hands the pipe its partitions, and again whenever the topics were looked at, partitions have moved between processes, or
-// a failover holds others.
+// a failover holds others. After a reload the topics are looked at at once.
 func (r *replication) keepTopics(ctx context.Context) error {
-	if err := r.persist(ctx, "start on the partitions", r.hand); err != nil {
+	begin := r.refresh
+	if !r.begun {
+		begin = r.hand
+	}
+	if err := r.persist(ctx, "start on the partitions", begin); err != nil {
 		return nil //nolint:nilerr // the pipe has ended, and its own error says why
 	}
+	r.begun = true
 	r.board.show(r.conf().Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

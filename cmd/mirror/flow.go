@@ -243,6 +243,7 @@ type replication struct {
 	failed    *failedOver
 	pipe      *replicate.Pipe
 	gone      chan struct{} // the source does not know a topic any more
+	begun     bool          // the pipe was given its first partitions; of keepTopics
 	round     chan struct{} // the members of the group have changed, or what they want
 
 	handing sync.Mutex // held while the pipe is given its partitions; guards what follows
