@@ -50,6 +50,7 @@ func (f *flow) open() (err error) {
 	if f.clients, err = open(*f.conf()); err != nil {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
+	f.tellRenewals()
 	return nil
 }
 
@@ -90,6 +91,7 @@ func (f *flow) work(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.watchCertificates(ctx) })
 	if f.conf().Enabled {
 		group.Go(func() error { return f.epochs(ctx, f.replicate) })
 	} else {
