@@ -33,8 +33,11 @@ type Transactions interface {
 var ErrTransaction = errors.New("the transaction cannot go on")
 
 const (
-	// transactionEvery is how long a transaction stays open: what came in lately waits so long for its readers.
-	transactionEvery = 200 * time.Millisecond
+	// A transaction stays open for as long as a few commits take, so that they cost no more than a fifth of the time: readers wait so long
+	// for what came in lately.
+	transactionLeast = 20 * time.Millisecond
+	transactionMost  = 200 * time.Millisecond
+	transactionFor   = 4 // times the last commit
 	// transactionPatience is how long one may be open before it is given up, so that there is time left to commit: the coordinator
 	// aborts it after transaction.timeout.ms.
 	transactionPatience = 6 * time.Second
@@ -45,11 +48,12 @@ type transaction struct {
 	out       Transactions
 	sequences map[stream.Partition]int32 // of the next record of remote partitions, in this epoch
 
+	every      time.Duration       // how long the current one stays open
 	opened     time.Time           // when its first batch was sent; zero: none is open
 	touched    map[*partition]bool // something was sent to them; with true, it was appended, and so they get a marker
 	held       []stream.Ack        // to be told with the commit
 	closing    bool
-	committing bool
+	committing time.Time // since when it is being committed; zero: it is not
 	committed  chan error
 	failed     error // why the pipe ends
 
@@ -61,15 +65,17 @@ func newTransaction(out Transactions) *transaction {
 	if out == nil {
 		return nil
 	}
-	return &transaction{out: out, sequences: make(map[stream.Partition]int32), touched: make(map[*partition]bool),
+	return &transaction{out: out, every: transactionMost, sequences: make(map[stream.Partition]int32), touched: make(map[*partition]bool),
 		committed: make(chan error, 1), knock: make(chan struct{}, 1)}
 }
 
 func (t *transaction) open() bool { return t != nil && !t.opened.IsZero() }
 
+func (t *transaction) ending() bool { return !t.committing.IsZero() }
+
 // rests says that nothing at all is to be sent now.
 func (t *transaction) rests() bool {
-	return t != nil && (t.committing || t.failed != nil || t.wanted.Load() > 0 && !t.open())
+	return t != nil && (t.ending() || t.failed != nil || t.wanted.Load() > 0 && !t.open())
 }
 
 // holdsBack says that a partition has to wait for the next transaction.
@@ -133,7 +139,7 @@ func (p *Pipe) begins(part *partition, now time.Time) {
 	}
 	if !t.open() {
 		t.opened = now
-		p.dueAt(now.Add(transactionEvery))
+		p.dueAt(now.Add(t.every))
 	}
 	if _, ok := t.touched[part]; !ok {
 		t.touched[part] = false
@@ -182,10 +188,10 @@ func (p *Pipe) doubtful(err error) bool {
 // transact moves the transaction on, after each event.
 func (p *Pipe) transact(now time.Time) {
 	t := p.txn
-	if !t.open() || t.committing || t.failed != nil {
+	if !t.open() || t.ending() || t.failed != nil {
 		return
 	}
-	if !t.closing && (t.wanted.Load() > 0 || now.Sub(t.opened) >= transactionEvery) {
+	if !t.closing && (t.wanted.Load() > 0 || now.Sub(t.opened) >= t.every) {
 		t.closing = true
 	}
 	switch {
@@ -196,7 +202,7 @@ func (p *Pipe) transact(now time.Time) {
 	case t.closing:
 		p.dueAt(t.opened.Add(transactionPatience))
 	default:
-		p.dueAt(t.opened.Add(transactionEvery))
+		p.dueAt(t.opened.Add(t.every))
 	}
 }
 
@@ -216,7 +222,7 @@ func (p *Pipe) allAnswered() bool {
 // commit ends the transaction, beside the loop.
 func (p *Pipe) commit(ctx context.Context) {
 	t := p.txn
-	t.committing = true
+	t.committing = time.Now()
 	acks := p.withMarkers()
 	p.background(func() { t.committed <- t.out.Commit(ctx, acks) })
 }
@@ -247,7 +253,10 @@ func (p *Pipe) withMarkers() []stream.Ack {
 // wasCommitted goes on after a commit.
 func (p *Pipe) wasCommitted(err error) {
 	t := p.txn
-	t.opened, t.closing, t.committing = time.Time{}, false, false
+	if t.ending() {
+		t.every = min(max(transactionFor*time.Since(t.committing), transactionLeast), transactionMost)
+	}
+	t.opened, t.closing, t.committing = time.Time{}, false, time.Time{}
 	if err != nil {
 		p.giveUp(err)
 		return
@@ -279,7 +288,7 @@ func (p *Pipe) lastCommit() {
 	ctx, cancel := context.WithTimeout(p.sending, stopWait)
 	defer cancel()
 	switch {
-	case t.committing:
+	case t.ending():
 		select {
 		case err := <-t.committed:
 			p.wasCommitted(err)

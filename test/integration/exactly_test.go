@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -248,4 +249,47 @@ func (s side) abort(topic string, partitions int32) {
 	if err := client.EndTransaction(s.t.Context(), kgo.TryAbort); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// What transactions cost, beside the default, in the log: how long a topic takes that exists before, and how long a record takes that comes
+// alone.
+func TestExactlyOnceCosts(t *testing.T) {
+	if !long() {
+		t.Skip("it measures; TANDEM_LONG=1 runs it")
+	}
+	a, b := clusters(t)
+	const records, singles = 600000, 100
+	took, each := map[string]time.Duration{}, map[string][]time.Duration{}
+	for alias, line := range map[string]string{"costplain": "", "costexact": exactlyOnce("costexact")} {
+		topic := alias + "-numbers"
+		a.create(topic, 4, 1, nil)
+		for p := range int32(4) {
+			list := numbered(records / 4)
+			for _, r := range list {
+				r.Value = append(r.Value, make([]byte, 500)...)
+			}
+			a.write(topic, toPartition(p, list))
+		}
+		m := startMirror(t, fmt.Sprintf(exactlyProperties, alias, a.Bootstrap, b.Bootstrap)+line)
+		m.waitFor("replicating")
+		began := time.Now()
+		seen := readCommitted(b, alias+"."+topic)
+		m.until("all records", seen.reaches(records))
+		took[alias] = time.Since(began)
+		for n := range int64(singles) {
+			began := time.Now()
+			a.write(topic, numbered(1))
+			for seen.records.Load() < records+n+1 && time.Since(began) < patience {
+				time.Sleep(time.Millisecond) // it is time that is measured
+			}
+			each[alias] = append(each[alias], time.Since(began))
+		}
+		m.stop()
+	}
+	for alias, list := range each {
+		slices.Sort(list)
+		t.Logf("%s: %d records in %s; a single one in %s (median), %s (95 of 100)", alias, records, took[alias].Round(time.Millisecond),
+			list[len(list)/2].Round(time.Millisecond), list[len(list)*95/100].Round(time.Millisecond))
+	}
+	t.Logf("in transactions all of it takes %.2f times as long", float64(took["costexact"])/float64(took["costplain"]))
 }
