@@ -30,14 +30,17 @@ build: ## bin/mirror, bin/failover, bin/archive
 demo: ## two clusters in one process and a flow between them; DEMO_FLAGS are passed on
 	$(GO) run ./cmd/mirror demo $(DEMO_FLAGS)
 
-test: test-unit test-real ## all tests, with real brokers (JDK 17, Maven)
+# Tests with real brokers mostly wait, the others only compute: side by side they take as long as the former alone. The latter are
+# nice, so that those that wait find a processor when they wake up.
+test: ## all tests, with real brokers (JDK 17, Maven)
+	$(MAKE) --jobs=2 test-unit test-real
 
 test-unit: ## the tests that need only Go
-	$(GO) test $(if $(RACE),-race -short) $$($(UNIT))
-	$(if $(RACE),$(GO) test $(MANY))
+	nice $(GO) test $(if $(RACE),-race -short) $$($(UNIT))
+	$(if $(RACE),nice $(GO) test $(MANY))
 
-test-real: ## the tests that start real brokers, one package at a time
-	$(GO) test -p 1 -timeout 45m $$($(REAL))
+test-real: ## the tests that start real brokers, two packages at a time, the longest first
+	$(GO) test -p 2 -timeout 45m $$($(REAL) | sort -r)
 	KAFKA_LIBS=$(CURDIR)/.cache/kafka-4.3.1/libs $(GO) test -run TestJavaReads ./internal/batch
 
 soak: ## mirror killed 50 times in each of four campaigns, with real brokers; SOAK_FLAGS are passed on, e.g. SOAK_FLAGS='-kills 500'
