@@ -156,7 +156,7 @@ func (w *watch) look(ctx context.Context) (open bool, err error) {
 func (w *watch) assign() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.listed == nil {
+	if w.listed == nil || !w.hold.answered() { // topics that are handed over later pass for new ones
 		return
 	}
 	assigned := make(map[stream.Partition]stream.Topic)

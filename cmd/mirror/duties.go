@@ -298,12 +298,12 @@ func (r *replication) keepOffsets(ctx context.Context) error {
 	return group.Wait()
 }
 
-// finishWait bounds the last writes of a stopping flow.
-const finishWait = 1500 * time.Millisecond
-
 // finish writes what is known when the pipe has stopped.
-func (r *replication) finish() {
-	ctx, cancel := context.WithTimeout(context.Background(), finishWait)
+func (r *replication) finish(within time.Duration) {
+	if r.pipe == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	if err := r.flush(ctx); err != nil {
 		r.tell(stream.Warn, "stopped without writing the last positions; the next start finds the place from the target itself", stream.F("error", err))

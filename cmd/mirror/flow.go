@@ -197,13 +197,62 @@ func (f *flow) replicate(ctx context.Context) error {
 		return err
 	}
 	member, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	asked := stopAsked(ctx)
+	shared, worked := make(chan error, 1), make(chan struct{})
+	go func() { shared <- r.share(member) }()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.share(member) })
 	group.Go(func() error {
-		defer leave()
-		return r.work(ctx)
+		select {
+		case err := <-shared:
+			return err
+		case <-worked:
+		}
+		leave()
+		select {
+		case err := <-shared:
+			return err
+		case <-time.After(asked.left(leaveBy)): // a target that hangs: its group finds out by itself
+			return nil
+		}
+	})
+	group.Go(func() error {
+		defer close(worked)
+		err := r.work(ctx)
+		r.finish(asked.left(finishBy))
+		return err
 	})
 	return group.Wait()
+}
+
+// A stopping process has five seconds, of which the pipe has three for the answers to what it has sent. What comes after it has what is
+// left, and a moment at least.
+const (
+	finishBy = 4 * time.Second         // the last positions are written
+	leaveBy  = 4500 * time.Millisecond // the group is left
+	moment   = 300 * time.Millisecond
+)
+
+// stopping is when a process was asked to stop.
+type stopping struct{ at atomic.Pointer[time.Time] }
+
+// stopAsked notes when ctx ends.
+func stopAsked(ctx context.Context) *stopping {
+	var s stopping
+	context.AfterFunc(ctx, func() {
+		now := time.Now()
+		s.at.Store(&now)
+	})
+	return &s
+}
+
+// left is the time until so long after the request to stop.
+func (s *stopping) left(by time.Duration) time.Duration {
+	at := s.at.Load()
+	if at == nil {
+		return by
+	}
+	return max(by-time.Since(*at), moment)
 }
 
 // work runs the pipe and all that keeps it informed.
@@ -225,9 +274,7 @@ func (r *replication) work(ctx context.Context) error {
 	if r.syncs != nil {
 		group.Go(func() error { return r.syncs.run(ctx) })
 	}
-	err = group.Wait()
-	r.finish()
-	return err
+	return group.Wait()
 }
 
 // replication is the state of a flow that replicates.

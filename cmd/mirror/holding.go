@@ -79,6 +79,16 @@ func (h *holding) keeps(remote stream.Partition) bool {
 	return h.kept.remotes[remote]
 }
 
+// answered says that it is known what falls to this process, or was waited for for long enough.
+func (h *holding) answered() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kept != nil || time.Since(h.since) >= answerWait
+}
+
 // keepsRest says that this process archives what belongs to no remote partition.
 func (h *holding) keepsRest() bool {
 	if h == nil {
