@@ -103,6 +103,17 @@ func (s *Share) wants() []string {
 	return s.want
 }
 
+// takeWants is wants for a round, which makes the news of them old.
+func (s *Share) takeWants() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.wanted:
+	default:
+	}
+	return s.want
+}
+
 // Member is who we are in the group now, as a transaction's offsets are committed with it (KIP-447). The generation is -1
 // while we are no member.
 func (s *Share) Member() (memberID, instance string, generation int32) {

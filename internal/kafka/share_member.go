@@ -256,7 +256,7 @@ func (m *membership) beaten(sent time.Time, as identity, err error) error {
 		}
 	case inRound:
 		m.heard(sent)
-		if !m.joining && m.why == "" {
+		if !m.joining && m.why == "" && as.generation == m.me.generation {
 			m.why = "the group divides anew"
 		}
 		m.doubt = false
@@ -299,7 +299,7 @@ func (m *membership) look(now time.Time) {
 func (m *membership) join() {
 	keep, going := m.held.claims()
 	s := &subscription{settings: m.conf.Settings, host: m.conf.Host, generation: m.me.generation, asks: m.asks, keep: keep, going: going}
-	id, why, topics, before, epoch := m.me.id, m.why, m.share.wants(), m.counts, m.epoch
+	id, why, topics, before, epoch := m.me.id, m.why, m.share.takeWants(), m.counts, m.epoch
 	ctx, cancel := context.WithCancel(m.opsCtx)
 	m.joining, m.cancelJoin, m.why, m.tried = true, cancel, "", true
 	m.do(func() func(time.Time) error {

@@ -74,17 +74,33 @@ func TestSharesOfAGroup(t *testing.T) {
 		before := h.said()
 		way.set(true)
 		h.silence("three", true)
+		_, _, generation := one.Member()
+		more := append([]string{"A.very-new"}, wanted...)
 		again := h.share("three again", cluster.Direct, "instance-3")
-		again.conf.Session = 10 * patience // if it moves anything when it stops, it has left
+		again.conf.Host = "three" // it says what the killed one said
 		again.renew()
-		again.start(append([]string{"A.very-new"}, wanted...))
+		again.start(more)
 		h.counts(map[string]int{"one": 20, "two": 20, "three again": 20})
-		eventually(t, "the word of what it is now", func() error {
-			if members := one.knows(); !slices.ContainsFunc(members, func(m kafka.ShareMember) bool { return m.Host == "three again" }) {
+		if _, _, now := one.Member(); now != generation {
+			t.Errorf("generation %d after %d: there was a round", now, generation)
+		}
+
+		// One that says something else makes itself heard, although Kafka starts no round for it.
+		h.silence("three again", true)
+		anew := h.share("three anew", cluster.Direct, "instance-3")
+		anew.conf.Settings, anew.conf.Session = "new", 10*patience // if it moves anything when it stops, it has left
+		anew.renew()
+		anew.start(more)
+		eventually(t, "the word of the new settings", func() error {
+			if members := one.knows(); !slices.ContainsFunc(members, func(m kafka.ShareMember) bool { return m.Settings == "new" }) {
 				return fmt.Errorf("knows of %v", members)
 			}
 			return nil
 		})
+		h.counts(map[string]int{"one": 20, "two": 20, "three anew": 20})
+		if err := <-again.ended; !errors.Is(err, kafka.ErrFencedInstance) {
+			t.Errorf("the one that was replaced ends with %v", err)
+		}
 		way.set(false)
 		err := <-three.ended
 		if !errors.Is(err, kafka.ErrFencedInstance) || !strings.Contains(err.Error(), "instance-3") || strings.Contains(err.Error(), "\n") {
@@ -95,7 +111,7 @@ func TestSharesOfAGroup(t *testing.T) {
 				t.Error(line)
 			}
 		}
-		again.stop() // leaves, although it is static
+		anew.stop() // leaves, although it is static
 		h.counts(map[string]int{"one": 30, "two": 30})
 	})
 
