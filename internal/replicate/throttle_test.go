@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ type meteredLog struct {
 // meteredSource is a source as a throttle sees it: brokers answer fetches as Kafka does, cut to the bytes that were asked for
 // within a batch, and notes what went out when.
 type meteredSource struct {
+	mu    sync.Mutex // guards went, and end and read of logs
 	logs  map[stream.Partition]*meteredLog
 	went  []meteredAnswer
 	delay time.Duration // of a request
@@ -51,6 +53,19 @@ func (m *meteredSource) add(topic string, number int32, records int, batches int
 	}
 	m.logs[p] = &meteredLog{batch: simBatch(topic, 0, offsets, 0, -1), records: int64(records), end: batches}
 	return p
+}
+
+// write adds a batch.
+func (m *meteredSource) write(p stream.Partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.logs[p].end++
+}
+
+func (m *meteredSource) allRead(p stream.Partition) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.logs[p].read == m.logs[p].end*m.logs[p].records
 }
 
 // bytesAt are so many bytes at most from an offset on; a whole batch at least if first.
@@ -100,6 +115,8 @@ func (s *meteredSession) Fetch(ctx context.Context, bounds stream.FetchBounds) (
 }
 
 func (s *meteredSession) fetch(left int64) (all []stream.Fetched, whole int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	asked := left
 	for _, p := range slices.Clone(s.order) {
 		place, log := s.at[p], s.logs[p]
@@ -142,6 +159,7 @@ func (m *meteredSource) read(t *testing.T, throttle *Throttle, led ...[]stream.P
 		go func() {
 			defer func() { done <- struct{}{} }()
 			for a := range out {
+				m.mu.Lock()
 				for _, c := range a.chunks {
 					if c.err != nil {
 						t.Errorf("%s: %v", c.partition, c.err)
@@ -154,6 +172,7 @@ func (m *meteredSource) read(t *testing.T, throttle *Throttle, led ...[]stream.P
 					}
 					c.gate.buffered.Add(-c.bytes)
 				}
+				m.mu.Unlock()
 				a.letGo()
 			}
 		}()
@@ -266,13 +285,10 @@ func TestThrottledTopicsDoNotHoldOthers(t *testing.T) {
 		stop := m.read(t, throttle, append(led, quiet))
 		for range 200 {
 			time.Sleep(137 * time.Millisecond)
-			log := m.logs[quiet]
-			log.end++
-			synctest.Wait()
+			m.write(quiet)
 			written := time.Now()
-			for log.read < log.end {
+			for !m.allRead(quiet) {
 				time.Sleep(time.Millisecond)
-				synctest.Wait()
 			}
 			if took := time.Since(written); took > 20*time.Millisecond {
 				t.Fatalf("a record of a topic without a bound waited for %v", took)
@@ -295,18 +311,16 @@ func TestThrottleThatIsNotReached(t *testing.T) {
 		throttle := NewThrottle()
 		throttle.Set(0, []ThrottleRule{named("logs").at(4 << 20)})
 		stop := m.read(t, throttle, led)
-		written := int64(0)
 		for range 100 { // about 1 MB in a second
 			time.Sleep(100 * time.Millisecond)
 			for _, p := range led {
-				m.logs[p].end++
+				m.write(p)
 			}
-			written += int64(len(led))
 		}
 		time.Sleep(time.Second)
 		for _, p := range led {
-			if l := m.logs[p]; l.read != l.end*l.records {
-				t.Errorf("%s: read up to %d of %d", p, l.read, l.end*l.records)
+			if !m.allRead(p) {
+				t.Errorf("%s was read up to %d only", p, m.logs[p].read)
 			}
 		}
 		stop()
@@ -367,8 +381,12 @@ func TestThrottleSetAnew(t *testing.T) {
 		throttle.Set(100, nil) // a batch takes minutes
 		stop := m.read(t, throttle, led[:1], led[1:])
 		read := func(d time.Duration) int64 {
+			m.mu.Lock()
 			m.went = nil
+			m.mu.Unlock()
 			time.Sleep(d)
+			m.mu.Lock()
+			defer m.mu.Unlock()
 			sum := int64(0)
 			for _, a := range m.went {
 				sum += a.bytes
@@ -408,8 +426,8 @@ func TestThrottleSetAnew(t *testing.T) {
 			throttle.Set(1<<20, nil)
 			time.Sleep(100 * time.Millisecond)
 		}
-		m.within(t, "flow", 1<<20, 2*size, every)
 		stop()
+		m.within(t, "flow", 1<<20, 2*size, every)
 	})
 }
 
@@ -425,12 +443,12 @@ func TestThrottledLoopsHoldNoMemory(t *testing.T) {
 		throttle.Set(20_000, []ThrottleRule{named("logs").at(10_000)})
 		stop := m.read(t, throttle, led)
 		time.Sleep(time.Minute)
+		stop()
 		for _, a := range m.went {
 			if a.whole > 5000 {
 				t.Fatalf("an answer of %d bytes", a.whole)
 			}
 		}
-		stop()
 	})
 }
 
