@@ -41,7 +41,7 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	}
 	if conf.Instance == "" {
 		var release func()
-		conf.Instance, release = kafka.InstanceSlot("/")
+		conf.Instance, release = kafka.InstanceSlot()
 		defer release()
 	}
 	names := make([]string, len(conf.Flows))
