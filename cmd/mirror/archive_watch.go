@@ -40,6 +40,7 @@ type watch struct {
 
 	mu     sync.Mutex     // guards listed, and the order in which it is assigned
 	listed []stream.Topic // of the source, as of the last look
+	some   bool           // partitions have been assigned
 
 	seed     maphash.Seed
 	configs  map[string]told         // by topic, what was said of its configs
@@ -159,7 +160,7 @@ func (w *watch) assign() {
 	if w.listed == nil || !w.hold.answered() { // topics that are handed over later pass for new ones
 		return
 	}
-	assigned := make(map[stream.Partition]stream.Topic)
+	assigned, others := make(map[stream.Partition]stream.Topic), false
 	for _, t := range w.listed {
 		if !w.conf().Archive.Keeps(t.Name) {
 			continue
@@ -167,9 +168,15 @@ func (w *watch) assign() {
 		for n := range t.Partitions {
 			if p := (stream.Partition{Topic: t.Name, Number: n}); w.keeps(p) {
 				assigned[p] = t
+			} else {
+				others = true
 			}
 		}
 	}
+	if len(assigned) == 0 && others && !w.some { // nothing has fallen to this process yet: what will, was there before
+		return
+	}
+	w.some = true
 	w.to.Assign(assigned)
 }
 

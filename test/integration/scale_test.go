@@ -188,6 +188,10 @@ func TestScale(t *testing.T) {
 	properties := fmt.Sprintf(scaleProperties, a.Bootstrap, b.Bootstrap)
 	m := startMirror(t, properties)
 	took := func(what string) {
+		m.until("the end of a round", func() error {
+			_, err := m.metric("tandem_checkpoints_round_seconds", flow)
+			return err
+		})
 		t.Logf("a round %s: %.3f s", what, m.value("tandem_checkpoints_round_seconds", flow))
 	}
 	m.until("the first checkpoints", m.shows("tandem_checkpoints_written_total", flow, scalePositions))
