@@ -227,50 +227,50 @@ func granting(t *testing.T, clusters map[string]side) func(line string) {
 // What keeps flows from running is found on clusters that are there, whatever others do.
 func TestCheck(t *testing.T) {
 	a, b := clusters(t)
-	const start = "clusters = %s\nA.bootstrap.servers = %s\nB.bootstrap.servers = %s\nA->B.enabled = true\n"
+	const start = "clusters = %s\nchA.bootstrap.servers = %s\nchB.bootstrap.servers = %s\nchA->chB.enabled = true\n"
 	a.create("check-a", 1, 1, map[string]string{"retention.ms": "60000"})
 	a.create("check-large", 1, 1, map[string]string{"max.message.bytes": "3000000"})
-	a.create("B.check-local", 1, 1, nil)
+	a.create("chB.check-local", 1, 1, nil)
 
-	same := runCheck(t, fmt.Sprintf(start, "A, B", a.Bootstrap, a.Bootstrap)+"topics = check-.*\n"+oneBroker)
+	same := runCheck(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, a.Bootstrap)+"topics = check-.*\n"+oneBroker)
 	same.exits(1)
-	same.has("blocker", "same cluster", "A and B are one cluster")
+	same.has("blocker", "same cluster", "chA and chB are one cluster")
 
-	dead := runCheck(t, fmt.Sprintf(start, "A, B", a.Bootstrap, nobody(t))+"topics = check-a, check-nothing\nrefresh.topic = 1\n"+oneBroker)
+	dead := runCheck(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, nobody(t))+"topics = check-a, check-nothing\nrefresh.topic = 1\n"+oneBroker)
 	dead.exits(1)
-	dead.has("blocker", "reach", "B", "connection refused")
-	dead.has("warning", "topics", "check-nothing", "matches no topic of A")
+	dead.has("blocker", "reach", "chB", "connection refused")
+	dead.has("warning", "topics", "check-nothing", "matches no topic of chA")
 	dead.has("warning", "file", "refresh.topic")
 	dead.has("warning", "retention", "check-a")
 
-	b.create("A_check-a", 1, 1, nil)
-	b.create("A.filled", 1, 1, nil)
-	both := runCheck(t, fmt.Sprintf(start, "A, B", a.Bootstrap, b.Bootstrap)+"topics = check-a, check-large, B\\\\.check-.*\nreplication.factor = 3\n"+
-		"checkpoints.topic.replication.factor = 2\nconfig.properties.exclude = max.message.bytes\nA->B.archive.enabled = true\narchive.url = file:///nowhere/at/all\n")
+	b.create("chA_check-a", 1, 1, nil)
+	b.create("chA.filled", 1, 1, nil)
+	both := runCheck(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, b.Bootstrap)+"topics = check-a, check-large, chB\\\\.check-.*\nreplication.factor = 3\n"+
+		"checkpoints.topic.replication.factor = 2\nconfig.properties.exclude = max.message.bytes\nchA->chB.archive.enabled = true\narchive.url = file:///nowhere/at/all\n")
 	both.exits(1)
-	both.has("blocker", "names", "A.check-a cannot be made on B", "A_check-a")
-	both.has("blocker", "replication factor", "A.checkpoints.internal", "replication factor 2", "1 brokers", "checkpoints.topic.replication.factor = 1")
+	both.has("blocker", "names", "chA.check-a cannot be made on chB", "chA_check-a")
+	both.has("blocker", "replication factor", "chA.checkpoints.internal", "replication factor 2", "1 brokers", "checkpoints.topic.replication.factor = 1")
 	both.has("blocker", "replication factor", "remote topics", "set replication.factor = 1")
-	both.has("warning", "names", "B.check-local", "skipped")
+	both.has("warning", "names", "chB.check-local", "skipped")
 	both.has("warning", "message size", "check-large (3000000, there 1048588)")
-	both.has("blocker", "archive", "A->B")
+	both.has("blocker", "archive", "chA->chB")
 	both.has("note", "rights", "no authorizer")
 	both.lacks("clock")
 
-	files := propertiesFile(t, fmt.Sprintf(start, "A, B", a.Bootstrap, b.Bootstrap)+"topics = check-large\nsync.topic.acls.enabled = false\n"+oneBroker)
-	if r := runMirror(t, "check", files, "--plan"); r.status != 0 || !strings.Contains(r.stdout, "create topic A.check-large for check-large: 1 partitions, replication factor 1, max.message.bytes=3000000") {
+	files := propertiesFile(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, b.Bootstrap)+"topics = check-large\nsync.topic.acls.enabled = false\n"+oneBroker)
+	if r := runMirror(t, "check", files, "--plan"); r.status != 0 || !strings.Contains(r.stdout, "create topic chA.check-large for check-large: 1 partitions, replication factor 1, max.message.bytes=3000000") {
 		t.Errorf("status %d, the plan is\n%s%s", r.status, r.stdout, r.stderr)
 	}
-	if r := runMirror(t, "check", files, "--effective"); r.status != 0 || !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "A->B topics check-large line 5: topics") {
+	if r := runMirror(t, "check", files, "--effective"); r.status != 0 || !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "chA->chB topics check-large line 5: topics") {
 		t.Errorf("status %d, the settings are\n%s%s", r.status, r.stdout, r.stderr)
 	}
 
-	mm2, stop := asMM2(b, "A-mm2")
+	mm2, stop := asMM2(b, "chA-mm2")
 	defer stop()
 	mm2()
-	running := runCheck(t, fmt.Sprintf(start, "A, B", a.Bootstrap, b.Bootstrap)+"topics = check-a\nemit.heartbeats.enabled = false\n"+oneBroker)
+	running := runCheck(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, b.Bootstrap)+"topics = check-a\nemit.heartbeats.enabled = false\n"+oneBroker)
 	running.exits(1)
-	running.has("blocker", "other processes", "MirrorMaker 2 is running", "A-mm2")
+	running.has("blocker", "other processes", "MirrorMaker 2 is running", "chA-mm2")
 }
 
 // asMM2 joins a group as a worker of Connect does.
