@@ -99,7 +99,7 @@ func (a *archiving) run(ctx context.Context) error {
 		err = a.probe(ctx)
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it has not begun
+		return nil
 	}
 	if err != nil {
 		return err

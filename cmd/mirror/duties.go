@@ -81,7 +81,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 		for {
 			changed := r.hold.change()
 			if err := r.persist(ctx, "go on with other partitions", r.hand); err != nil {
-				return nil
+				return nil //nolint:nilerr // ctx has ended
 			}
 			select {
 			case <-ctx.Done():
@@ -98,7 +98,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 			case <-r.round:
 			}
 			if err := r.persist(ctx, "look at the topics", r.refresh); err != nil {
-				return nil
+				return nil //nolint:nilerr // ctx has ended
 			}
 		}
 	})
@@ -154,7 +154,7 @@ func (r *replication) hand(ctx context.Context) error {
 func (r *replication) keepDuties(ctx context.Context) error {
 	for {
 		if err := r.hold.await(ctx); err != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended: duties have no other end
 		}
 		err := r.duties(ctx)
 		r.hold.rested()

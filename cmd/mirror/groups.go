@@ -25,7 +25,7 @@ func (r *replication) keepGroups(ctx context.Context, known *checkpoint.Known) e
 		return err
 	})
 	if err != nil {
-		return nil //nolint:nilerr // ctx has ended: duties have no other end
+		return nil // ctx has ended: duties have no other end
 	}
 	r.both = newBothSides(r.flow, r.offsets.exact, r.opposite)
 	keeper := checkpoint.New(checkpoint.Config{

@@ -42,7 +42,7 @@ func (r *replication) share(ctx context.Context) error {
 		err = member.Run(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it leaves as it was asked to
 		case !errors.Is(err, kafka.ErrForeignMembers):
 			if err != nil {
 				err = cannotRun{fmt.Errorf("flow %s: %w", r.conf().Flow, err)}

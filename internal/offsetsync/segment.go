@@ -74,13 +74,13 @@ func segmentKey(remote stream.Partition, down stream.Downstream) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(down))
 }
 
-// parseKey reads the key of a segment; ours says that it is one.
 // RemoteOf is the remote partition of a map segment, by the key of its record; false for records of other kinds.
 func RemoteOf(key []byte) (stream.Partition, bool) {
 	remote, _, ours, err := parseKey(key)
 	return remote, ours && err == nil
 }
 
+// parseKey reads the key of a segment; ours says that it is one.
 func parseKey(key []byte) (remote stream.Partition, down stream.Downstream, ours bool, err error) {
 	if len(key) < 2 || key[1] != stream.KindRuns {
 		return remote, 0, false, nil

@@ -119,7 +119,7 @@ func (r *Resumption) transactional(ctx context.Context, remote stream.Partition,
 	for rest := f.Records; len(rest) > 0; {
 		v, left, err := batch.Next(rest)
 		if err != nil {
-			break // cut off
+			return false, nil //nolint:nilerr // cut off: what it ends with is not in it
 		}
 		if v.LastOffset() >= int64(end)-1 {
 			return v.Transactional() || v.Control(), nil

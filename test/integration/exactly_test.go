@@ -182,7 +182,7 @@ func TestExactlyOnceAndMM2(t *testing.T) {
 	if long() {
 		startMM2(t, properties)
 	} else {
-		m = startMirror(t, properties)
+		startMirror(t, properties)
 	}
 	total := w.end()
 	eventually(t, "the rest", seen.reaches(total))
@@ -280,7 +280,7 @@ func TestExactlyOnceCosts(t *testing.T) {
 			began := time.Now()
 			a.write(topic, numbered(1))
 			for seen.records.Load() < records+n+1 && time.Since(began) < patience {
-				time.Sleep(time.Millisecond) // it is time that is measured
+				<-time.After(time.Millisecond) // it is time that is measured
 			}
 			each[alias] = append(each[alias], time.Since(began))
 		}

@@ -188,7 +188,7 @@ func shareAFlow(t *testing.T, a, b side) {
 		}
 		two.copies(27)
 		three.copies(27)
-		time.Sleep(frozen)
+		<-time.After(frozen) // nothing happens that could be waited for
 		if err := one.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if err != nil || !strings.Contains(shown, "would change: reload->reloadB topics:") {
 			t.Fatalf("%v\n%s", err, shown)
 		}
-		time.Sleep(100 * time.Millisecond) // long enough for what must not happen
+		<-time.After(100 * time.Millisecond) // long enough for what must not happen
 		if got := b.topicsWith("reload-later"); len(got) > 0 {
 			t.Fatalf("a dry run made %v", got)
 		}
