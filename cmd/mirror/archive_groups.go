@@ -51,7 +51,7 @@ func (a *archiving) watchGroups(ctx context.Context, to eventsTo) error {
 		if !a.hold.keepsRest() { // another process tells of groups
 			clear(w.known)
 		} else if err := a.persist(ctx, "read the groups of "+a.conf().Source+" for the archive", w.look); err != nil {
-			return nil // ctx has ended
+			return nil //nolint:nilerr // ctx has ended
 		}
 		a.groups.Store(w.positions())
 		select {

@@ -75,6 +75,8 @@ func help(t *testing.T, r *reader) {
 		}
 	}
 	helpOfArchive(t, r)
+	helpOfVerb(t, r, "mirror check")
+	helpOfVerb(t, r, "mirror reload")
 	for command, sub := range map[string]string{
 		"mirror FILE":     "",
 		"mirror demo":     "demo",
@@ -114,6 +116,25 @@ func helpOfArchive(t *testing.T, r *reader) {
 		if !strings.Contains(out, usage) {
 			t.Errorf("help of %s does not say %q:\n%s", verb, usage, out)
 		}
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(command, -1) {
+			if !strings.Contains(out, flag) {
+				t.Errorf("help of %s does not know %s", verb, flag)
+			}
+		}
+	}
+}
+
+// helpOfVerb runs what the pages name of a verb without running it: its help must have the verb and each flag.
+func helpOfVerb(t *testing.T, r *reader, verb string) {
+	out := r.sh(t, "bin/"+verb+" --help")
+	if !strings.Contains(out, verb+" FILE") || !strings.Contains(out, "Exit statuses") {
+		t.Errorf("help of %s:\n%s", verb, out)
+	}
+	for _, command := range r.documented {
+		if command != verb && !strings.HasPrefix(command, verb+" ") {
+			continue
+		}
+		r.follow(t, command)
 		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(command, -1) {
 			if !strings.Contains(out, flag) {
 				t.Errorf("help of %s does not know %s", verb, flag)

@@ -60,7 +60,7 @@ func anchors(text string) (all []string) {
 // kafkas are settings of topics and brokers that the pages speak of. mirror does not take them.
 var kafkas = []string{
 	"max.message.bytes", "message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "cleanup.policy", "segment.bytes", "min.cleanable.dirty.ratio",
-	"producer.id.expiration.ms", "replica.lag.time.max.ms", "retention.ms",
+	"min.insync.replicas", "producer.id.expiration.ms", "replica.lag.time.max.ms", "retention.ms",
 }
 
 // topics are names of topics that look like settings.
