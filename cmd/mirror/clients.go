@@ -14,6 +14,7 @@ type clients struct {
 	// reader reads single stretches of the source: behind a fetch of the pipe that waits for records, each page would wait too.
 	reader *kafka.Wire
 	member kafka.Client // of the group in which processes divide the flow's partitions
+	writer kafka.Client // of records, in transactions too
 	// archiveWire reads what the archive has not got from the pipe.
 	archiveWire *kafka.Wire
 
@@ -63,7 +64,10 @@ func open(c config.Flow) (clients, error) {
 	if all.member, err = all.parse(c, c.Target, targetAdmin); err != nil {
 		return all, err
 	}
-	all.targetWire, err = all.wire(c, c.Target, targetProducer)
+	if all.writer, err = all.parse(c, c.Target, targetProducer); err != nil {
+		return all, err
+	}
+	all.targetWire, err = kafka.NewWire(all.writer)
 	return all, err
 }
 

@@ -61,11 +61,7 @@ func (f *flow) epochs(ctx context.Context, run func(context.Context) error) erro
 	if !f.conf().ExactlyOnce {
 		return run(ctx)
 	}
-	c, err := kafka.Parse(f.conf().TargetProducer)
-	if err != nil {
-		return cannotRun{fmt.Errorf("flow %s: cluster %s: %w", f.conf().Flow, f.conf().Target, err)}
-	}
-	txn, err := kafka.NewTransaction(c, f.transactionalID(), transactionTimeout)
+	txn, err := kafka.NewTransaction(f.clients.writer, f.transactionalID(), transactionTimeout)
 	if err != nil {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
