@@ -2,8 +2,11 @@ package integration
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -89,5 +92,51 @@ func TestDifferencesAreDocumented(t *testing.T) {
 	}
 	if len(intended) == 0 {
 		t.Error("the list is empty")
+	}
+}
+
+// TestConformanceNamesTests: each test that docs/conformance.md names is there.
+func TestConformanceNamesTests(t *testing.T) {
+	text, err := os.ReadFile("../../docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z/]+) (Test\\w+)`").FindAllStringSubmatch(string(text), -1)
+	for _, m := range named {
+		files, err := filepath.Glob(filepath.Join("../..", m[1], "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, file := range files {
+			code, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || strings.Contains(string(code), "func "+m[2]+"(")
+		}
+		if !found {
+			t.Errorf("%s has no %s", m[1], m[2])
+		}
+	}
+	if len(named) < 80 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+}
+
+// TestListedDifferencesAlone: what is not on the list is found.
+func TestListedDifferencesAlone(t *testing.T) {
+	mm2 := world{"topic B @@east.a: partitions": "3", "topic B mm2-status.@@east.internal: partitions": "5", "group diff-g of B on x: place": "7", "gone": "1"}
+	tandem := world{"topic B @@east.a: partitions": "2", "group diff-g of B on x: place": "6", "more": "1"}
+	seen := map[string]bool{}
+	want := []string{
+		"gone: only with MM2 (1)", "group diff-g of B on x: place: 7 with MM2, 6 with Tandem", "more: only with Tandem (1)",
+		"topic B @@east.a: partitions: 3 with MM2, 2 with Tandem",
+	}
+	if got := unintended(differences(mm2, tandem), seen); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !seen["worker-topics"] || len(seen) != 1 {
+		t.Errorf("seen %v", seen)
 	}
 }

@@ -147,19 +147,16 @@ func seedSample(sides map[string]side) {
 		side.create("heartbeats", 1, 1, map[string]string{"cleanup.policy": "compact"})
 	}
 	for i, name := range []string{"A", "B"} {
+		sides[name].createAll(sampled[i], 2)
+		var records []*kgo.Record
 		for _, topic := range sampled[i] {
-			configs := map[string]string{}
-			if topic == "my-state" {
-				configs["cleanup.policy"] = "compact"
-			}
-			sides[name].create(topic, 2, 1, configs)
-			var records []*kgo.Record
 			for n := range 20 {
-				records = append(records, &kgo.Record{Partition: int32(n % 2), Key: fmt.Appendf(nil, "%s-%d", topic, n), Value: []byte("v"), Timestamp: time.UnixMilli(1_700_000_000_000)})
+				records = append(records, &kgo.Record{Topic: topic, Partition: int32(n % 2), Key: fmt.Appendf(nil, "%s-%d", topic, n), Value: []byte("v"), Timestamp: time.UnixMilli(1_700_000_000_000)})
 			}
-			sides[name].write(topic, records)
 		}
+		sides[name].write("", records)
 	}
+	sides["A"].configure("my-state", map[string]string{"cleanup.policy": "compact"})
 }
 
 // wait returns when the remote topics have their records.
