@@ -194,6 +194,9 @@ func (k key) checkList(value string) error {
 		if k.name == "bootstrap.servers" && !serverAddress.MatchString(item) {
 			return fmt.Errorf("must be a list of host:port")
 		}
+		if port, _ := strconv.Atoi(item[strings.LastIndexByte(item, ':')+1:]); k.name == "bootstrap.servers" && (port < 1 || port > math.MaxUint16) {
+			return fmt.Errorf("must be a list of host:port, with ports from 1 to 65535")
+		}
 	}
 	if len(items) == 0 && (k.name == "bootstrap.servers" || len(k.oneOf) > 0) {
 		return fmt.Errorf("must not be empty")
@@ -212,6 +215,8 @@ func (k key) checkNumber(value string) error {
 		return fmt.Errorf("must be a number from 1 to %d, or -1 for the broker's default", high)
 	case k.min == anyNumber:
 		return fmt.Errorf("must be a whole number")
+	case high == math.MaxInt64:
+		return fmt.Errorf("must be a whole number, %d or more", low)
 	}
 	return fmt.Errorf("must be a number from %d to %d", low, high)
 }

@@ -87,14 +87,17 @@ func place(file string, line int) string {
 
 // shown is a key fit for printing. A line that was torn from the secret above it reads as a key too, so what does not
 // look like a key of Kafka stays hidden.
-func shown(key string) string {
-	if len(key) > 120 || !strings.Contains(key, ".") {
+func shown(name string) string {
+	if slices.ContainsFunc(table, func(k key) bool { return k.name == name }) {
+		return name
+	}
+	if len(name) > 120 || !strings.Contains(name, ".") {
 		return ""
 	}
-	for _, r := range key {
+	for _, r := range name {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_>", r)) {
 			return ""
 		}
 	}
-	return key
+	return name
 }
