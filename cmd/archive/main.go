@@ -95,7 +95,6 @@ written, and brings topics and consumer groups back as of any moment. Every comm
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(restoreCommand(), lsCommand(), showCommand(), rebuildCommand(), keysCommand(), markCommand(), pruneCommand(), verifyCommand(), exportCommand(), compactCommand(), versionCommand())
 	return root
 }

@@ -92,7 +92,6 @@ stopped, and nothing is skipped. A plan is made first, for people to read and fo
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(statusCommand(), planCommand(over), applyCommand(over), undoCommand(), backCommand(), versionCommand())
 	return root
 }

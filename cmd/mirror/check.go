@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -74,16 +74,13 @@ errors of the file and clusters that do not answer).`,
 }
 
 func check(ctx context.Context, stdout, stderr io.Writer, file string, o checkOptions) error {
-	if _, err := os.Stat(file); err != nil {
-		return cannotRun{fmt.Errorf("read config: %w", err)}
-	}
 	conf, err := config.Load(file, nil)
 	if err == nil && len(o.clusters) > 0 {
 		if conf, err = config.Load(file, o.clusters); err != nil {
 			return cannotRun{err}
 		}
 	}
-	if err != nil && (o.effective || o.plan) {
+	if err != nil && (o.effective || o.plan || unread(err, file)) {
 		return cannotRun{err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -102,6 +99,12 @@ func check(ctx context.Context, stdout, stderr io.Writer, file string, o checkOp
 	}
 	line.Clear()
 	return report(stdout, file, facts, o.json)
+}
+
+// unread tells whether a file itself could not be read, rather than what it says or names.
+func unread(err error, file string) bool {
+	path, ok := errors.AsType[*fs.PathError](err)
+	return ok && path.Path == file
 }
 
 // report prints the findings.

@@ -36,13 +36,13 @@ func effective(w io.Writer, conf *config.Config, asJSON bool) error {
 		}{conf.Path, append([]settingOf{}, all...)})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(t, "FLOW\tOF\tKEY\tVALUE\tFROM\n")
+	fmt.Fprint(t, "FLOW\tOF\tKEY\tFROM\tVALUE\n") // values come last: long ones would push all else out of sight
 	for _, s := range all {
 		flow := s.Flow
 		if flow == "" {
 			flow = "(process)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", flow, s.Part, s.Key, s.Value, s.From)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", flow, s.Part, s.Key, s.From, s.Value)
 	}
 	return t.Flush()
 }

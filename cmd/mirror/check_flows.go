@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 	"tandem/internal/doctor"
 	"tandem/internal/kafka"
 	"tandem/internal/policy"
+	"tandem/internal/stream"
 )
 
 // logins are the ways into the clusters of all flows, each distinct one once.
@@ -27,8 +30,8 @@ func (l logins) of(alias string, props config.Properties) (doctor.Login, error) 
 	return id, nil
 }
 
-// flowFacts are the settings of a flow, as the doctor needs them. What keeps its clients from being made is a problem of the file.
-func flowFacts(conf *config.Config, c config.Flow, all logins) (doctor.Flow, []doctor.Problem) {
+// flowFacts are the settings of a flow, as the doctor needs them, and by cluster what keeps its clients from being made.
+func flowFacts(conf *config.Config, c config.Flow, all logins) (doctor.Flow, map[string]error) {
 	f := doctor.Flow{
 		Flow: c.Flow, Replicates: c.Enabled, Heartbeats: c.Heartbeats, TwoWay: c.TwoWay, Identity: keepsNames(c.Policy),
 		Policy: c.Policy, Topics: c.Topics, Groups: c.Groups, Carries: c.ConfigFilter.Replicates,
@@ -44,7 +47,7 @@ func flowFacts(conf *config.Config, c config.Flow, all logins) (doctor.Flow, []d
 	if c.OffsetSyncs.Enabled {
 		f.SyncsOn = c.OffsetSyncs.Location
 	}
-	var bad []doctor.Problem
+	bad := make(map[string]error)
 	for _, l := range []struct {
 		to    *doctor.Login
 		used  bool
@@ -61,10 +64,24 @@ func flowFacts(conf *config.Config, c config.Flow, all logins) (doctor.Flow, []d
 		}
 		var err error
 		if *l.to, err = all.of(l.alias, l.props); err != nil {
-			bad = append(bad, doctor.Problem{Bad: true, Text: "flow " + c.Flow.String() + ", cluster " + l.alias + ": " + err.Error()})
+			bad[l.alias] = err
 		}
 	}
 	return f, bad
+}
+
+// wrongClients are settings by which no client can be made, each told once with the flows that need it.
+type wrongClients []doctor.Problem
+
+func (w *wrongClients) add(f stream.Flow, wrong map[string]error) {
+	for _, alias := range slices.Sorted(maps.Keys(wrong)) {
+		text := "cluster " + alias + ": " + wrong[alias].Error() + "; needed by "
+		if i := slices.IndexFunc(*w, func(p doctor.Problem) bool { return strings.HasPrefix(p.Text, text) }); i >= 0 {
+			(*w)[i].Text += ", " + f.String()
+		} else {
+			*w = append(*w, doctor.Problem{Bad: true, Text: text + f.String()})
+		}
+	}
 }
 
 func keepsNames(p policy.Policy) bool { return p.RemoteTopic("a", "b") == "b" }

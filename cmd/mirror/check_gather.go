@@ -36,15 +36,17 @@ func gather(ctx context.Context, facts *doctor.Facts, conf *config.Config, line 
 	g := &gathering{facts: facts, conf: conf, logins: make(logins), admins: make(map[doctor.Login]*kafka.Admin), line: line, doing: make(map[string]bool)}
 	facts.Rights = make(map[doctor.Login]doctor.Rights)
 	used := make(map[string]bool)
+	var bad wrongClients
 	for _, c := range conf.Flows {
-		flow, bad := flowFacts(conf, c, g.logins)
-		facts.File = append(facts.File, bad...)
-		if len(bad) == 0 {
+		flow, wrong := flowFacts(conf, c, g.logins)
+		bad.add(c.Flow, wrong)
+		if len(wrong) == 0 {
 			facts.Flows = append(facts.Flows, flow)
 		}
 		used[c.Target] = used[c.Target] || c.Enabled || c.Heartbeats
 		used[c.Source] = used[c.Source] || c.Enabled || c.Archive.Enabled
 	}
+	facts.File = append(facts.File, bad...)
 	for login, client := range g.logins {
 		g.admins[login] = kafka.NewAdmin(client)
 	}
@@ -54,7 +56,7 @@ func gather(ctx context.Context, facts *doctor.Facts, conf *config.Config, line 
 		}
 	}()
 	for _, c := range conf.Clusters {
-		if used[c.Alias] {
+		if used[c.Alias] && g.admin(c.Alias) != nil { // without a way into it, the file has a blocker that says why
 			facts.Clusters = append(facts.Clusters, doctor.Cluster{Alias: c.Alias, Bootstrap: c.BootstrapServers})
 		}
 	}
@@ -92,7 +94,7 @@ func (g *gathering) under(what string) (done func()) {
 	return func() { show(false) }
 }
 
-// admin is a way into a cluster: that of the first flow that administers it.
+// admin is a way into a cluster: that of the first flow that administers it, else any; nil if all are misconfigured.
 func (g *gathering) admin(alias string) *kafka.Admin {
 	for _, f := range g.facts.Flows {
 		for _, l := range []doctor.Login{f.SourceAdmin, f.TargetAdmin} {
@@ -101,15 +103,16 @@ func (g *gathering) admin(alias string) *kafka.Admin {
 			}
 		}
 	}
+	for _, l := range slices.SortedFunc(maps.Keys(g.admins), func(a, b doctor.Login) int { return strings.Compare(a.Client, b.Client) }) {
+		if l.Cluster == alias {
+			return g.admins[l]
+		}
+	}
 	return nil
 }
 
 // first finds out whether the cluster is there at all.
 func (g *gathering) first(ctx context.Context, c *doctor.Cluster, admin *kafka.Admin) {
-	if admin == nil {
-		c.Trouble = "its settings are wrong: see the findings about the file"
-		return
-	}
 	look, err := admin.Look(ctx)
 	if err != nil {
 		c.Trouble, c.Refused = kafka.Explain(err), kafka.Classify(err) == kafka.Authentication
@@ -418,7 +421,7 @@ func mirrorAt(ctx context.Context, address string) bool {
 		if err != nil {
 			return 0, err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := direct.Do(req)
 		if err != nil {
 			return 0, err
 		}

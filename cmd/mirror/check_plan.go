@@ -95,7 +95,7 @@ func (p planned) print(w io.Writer) {
 		if t.Factor < 0 {
 			factor = "the target's default"
 		}
-		fmt.Fprintf(w, "  create topic %s for %s: %d partitions, replication factor %s%s\n", t.Topic, t.Source, t.Partitions, factor, settings(t.Configs))
+		fmt.Fprintf(w, "  create topic %s for %s: %s, replication factor %s%s\n", t.Topic, t.Source, cli.Counted(int(t.Partitions), "partition"), factor, settings(t.Configs))
 	}
 	for _, t := range p.Widen {
 		fmt.Fprintf(w, "  widen topic %s from %d to %d partitions\n", t.Topic, t.From, t.To)

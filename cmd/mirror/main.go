@@ -2,6 +2,7 @@
 //
 //	mirror FILE [--clusters ALIAS,...]           run until SIGTERM or SIGINT
 //	mirror check FILE [--clusters ALIAS,...]     say what stands in the way, changing nothing
+//	mirror reload FILE [--dry-run]               have a running mirror read its file again
 //	mirror position FILE FLOW PARTITION OFFSET   decide where a halted partition goes on
 //	mirror demo                                  two embedded clusters with the real pipe between them
 //	mirror version
@@ -79,9 +80,11 @@ func rootCommand() *cobra.Command {
 		Short: "Replicate Kafka clusters as an mm2.properties file says",
 		Long: `mirror reads an mm2.properties file, as MirrorMaker 2 does, and replicates Kafka clusters: record batches pass
 through as bytes, remote topics, heartbeats, offset syncs and positions are MirrorMaker 2's own. It runs until SIGTERM or
-SIGINT, and then stops in order: what is in flight is acknowledged and positions are written.
+SIGINT, and then stops in order: what is in flight is acknowledged and positions are written. At SIGHUP it reads its file again.
+Several processes with one file, on several machines, divide the partitions between them.
 
-Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arguments, file, or credentials).`,
+Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arguments, file or credentials; status.address is
+taken; MirrorMaker 2, or another process of the same group.instance.id, runs beside it).`,
 		Example: `  mirror config/mm2.properties
   mirror config/mm2.properties --clusters west      only the flows into west`,
 		Args:          fileArgument,
@@ -96,7 +99,6 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 	root.Flags().StringVar(&opts.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(positionCommand(), reloadCommand(), checkCommand(), versionCommand(), demoCommand())
 	return root
 }

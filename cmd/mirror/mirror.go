@@ -32,16 +32,18 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	}
 	defer func() { _ = log.Sync() }() // standard error is not always a file that can be synced
 	conf, err := config.Load(path, opts.clusters)
+	if err == nil {
+		level.SetLevel(levelNamed(conf.LogLevel))
+	}
+	for _, w := range conf.Warnings { // with an error, too: a key that is spelt wrong is often its cause
+		log.Warn(w.String())
+	}
 	if err != nil {
 		return cannotRun{err}
 	}
-	level.SetLevel(levelNamed(conf.LogLevel))
-	for _, w := range conf.Warnings {
-		log.Warn(w.String())
-	}
 	if conf.Instance == "" {
 		var release func()
-		conf.Instance, release = kafka.InstanceSlot()
+		conf.Instance, release = kafka.InstanceSlot(path)
 		defer release()
 	}
 	names := make([]string, len(conf.Flows))

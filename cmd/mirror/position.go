@@ -24,7 +24,10 @@ func positionCommand() *cobra.Command {
 before: the record at OFFSET of the source is the next that is copied, behind what the remote partition holds. It is the way
 out for a partition that is halted because its source was truncated, made anew, or shortened by retention.
 
-Stop mirror before, and start it afterwards.`,
+Stop mirror before, on all machines, and start it afterwards.
+
+Exit statuses: 0 noted, 1 failed half way (run it again), 2 cannot run (bad arguments or file; the flow or partition does not
+exist, or has not been replicated yet).`,
 		Example: `  mirror position mm2.properties "A->B" orders/0 12000`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 4 {

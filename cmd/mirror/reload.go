@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"tandem/internal/cli"
 	"tandem/internal/config"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
@@ -35,6 +37,7 @@ type reloader struct {
 
 // reloaded is what a reload has done, or would do.
 type reloaded struct {
+	File    string          `json:"file"` // that was read
 	DryRun  bool            `json:"dry_run"`
 	Applied []config.Change `json:"applied"`
 	Restart []config.Change `json:"needs_restart"` // differs from what the process was started with
@@ -49,7 +52,7 @@ func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
 		return reloaded{}, err
 	}
 	next.Instance = l.started.Instance
-	done := reloaded{DryRun: dry, Applied: []config.Change{}, Restart: []config.Change{}}
+	done := reloaded{File: absolute(l.path), DryRun: dry, Applied: []config.Change{}, Restart: []config.Change{}}
 	for _, c := range config.Diff(l.applied, next) {
 		if c.Live {
 			done.Applied = append(done.Applied, c)
@@ -74,6 +77,13 @@ func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
 	l.applied = next
 	l.tell(done)
 	return done, nil
+}
+
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
 }
 
 // apply hands every flow its new settings.
@@ -106,7 +116,7 @@ func (l *reloader) tell(done reloaded) {
 	for _, c := range done.Applied {
 		fields = append(fields, stream.F(named(c), c.From+" -> "+c.To))
 	}
-	l.report(stream.Event{Message: fmt.Sprintf("reloaded %s: %d settings changed", l.path, len(done.Applied)), Fields: fields})
+	l.report(stream.Event{Message: fmt.Sprintf("reloaded %s: %s changed", l.path, cli.Counted(len(done.Applied), "setting")), Fields: fields})
 	for _, c := range done.Restart {
 		l.report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf("%s = %s needs a restart; it runs with %s", named(c), c.To, c.From)})
 	}

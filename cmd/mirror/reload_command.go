@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +25,8 @@ func reloadCommand() *cobra.Command {
 Applied at once, while records flow on: topics, groups, excludes, intervals, throttles, log.level, credentials. Whatever else
 differs is named, and needs a restart. A file with an error changes nothing.
 
-Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes no sense, 2 no mirror answers, or wrong arguments.`,
+Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes no sense, 2 cannot run (bad arguments, no file, no
+mirror answers).`,
 		Example: `  mirror reload config/mm2.properties --dry-run      what would change
   mirror reload config/mm2.properties`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -34,7 +37,10 @@ Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes 
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			conf, err := config.Load(args[0], nil)
-			if err != nil {
+			switch {
+			case unread(err, args[0]):
+				return cannotRun{err}
+			case err != nil:
 				return fmt.Errorf("%w\nthe mirror was not asked, and goes on as it was", err)
 			}
 			if conf.StatusAddress == "" {
@@ -43,6 +49,9 @@ Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes 
 			done, err := askReload(cmd.Context(), conf.StatusAddress, dry)
 			if err != nil {
 				return err
+			}
+			if another(done.File, args[0]) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "mirror: note: the mirror at %s runs with %s, and has looked at that file; send SIGHUP to yours\n", conf.StatusAddress, done.File)
 			}
 			if asJSON {
 				encoder := json.NewEncoder(cmd.OutOrStdout())
@@ -60,6 +69,16 @@ Exit statuses: 0 applied (or shown), 1 the file was refused or the answer makes 
 
 const reloadWait = 30 * time.Second
 
+// direct asks this machine's own addresses, which no proxy stands before.
+var direct = &http.Client{Transport: &http.Transport{}}
+
+// another tells whether the mirror that answers was started with another file than ours.
+func another(theirs, ours string) bool {
+	a, err := os.Stat(theirs)
+	b, err2 := os.Stat(ours)
+	return errors.Join(err, err2) == nil && !os.SameFile(a, b) // what we cannot see may be ours by another path, as in a container
+}
+
 // askReload asks the mirror at an address.
 func askReload(ctx context.Context, address string, dry bool) (done reloaded, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reloadWait)
@@ -68,9 +87,12 @@ func askReload(ctx context.Context, address string, dry bool) (done reloaded, er
 	if err != nil {
 		return done, cannotRun{fmt.Errorf("status.address: %w", err)}
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := direct.Do(request)
 	if err != nil {
-		return done, cannotRun{fmt.Errorf("no mirror answers at %s (status.address); is it running? %w", address, err)}
+		if inner, ok := errors.AsType[*net.OpError](err); ok {
+			err = inner.Err
+		}
+		return done, cannotRun{fmt.Errorf("no mirror answers at %s (status.address): %w; is it running? One with another address takes SIGHUP", address, err)}
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))

@@ -229,6 +229,9 @@ func TestHelp(t *testing.T) {
 	}{
 		{[]string{"--help"}, []string{"mirror config/mm2.properties", "Exit statuses: 0 ", ", 1 ", ", 2 ", "--clusters", "--log-format", "demo", "version"}},
 		{[]string{"demo", "--help"}, []string{"mirror demo --for 20s", "Exit statuses: 0 ", "--rate"}},
+		{[]string{"check", "--help"}, []string{"mirror check mm2.properties --plan", "Exit statuses: 0 ", ", 1 ", ", 2 ", "--json"}},
+		{[]string{"reload", "--help"}, []string{"mirror reload config/mm2.properties --dry-run", "Exit statuses: 0 ", ", 1 ", ", 2 ", "--json"}},
+		{[]string{"help", "position"}, []string{"mirror position mm2.properties", "Exit statuses: 0 ", ", 1 ", ", 2 "}},
 	} {
 		p := start(t, c.args...)
 		if status := p.exit(); status != 0 || p.err.String() != "" {
@@ -238,6 +241,29 @@ func TestHelp(t *testing.T) {
 			if !strings.Contains(p.out.String(), words) {
 				t.Errorf("%q does not say %q:\n%s", c.args, words, &p.out)
 			}
+		}
+	}
+}
+
+// silent is a file by which no mirror runs.
+const silent = `clusters = a, b
+a.bootstrap.servers = 127.0.0.1:1
+b.bootstrap.servers = 127.0.0.1:1
+a->b.enabled = true
+status.address = 127.0.0.1:1
+`
+
+// Settings by which no client can be made are told once, and the other cluster is looked at all the same.
+func TestCheckOfWrongClients(t *testing.T) {
+	p := start(t, "check", file(t, silent+"a.security.protocol = SASL_SSL\na.sasl.mechanism = SCRAM-SHA-1\n"), "--timeout", "5s")
+	if status := p.exit(); status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+	for words, times := range map[string]int{
+		"BLOCKER  file: cluster a: read sasl.mechanism: ": 1, "needed by a->b, b->a": 1, "reach, a": 0, "reach, b: does not answer: ": 1,
+	} {
+		if n := strings.Count(p.out.String(), words); n != times {
+			t.Errorf("%q is there %d times, want %d:\n%s", words, n, times, &p.out)
 		}
 	}
 }
@@ -258,6 +284,12 @@ func TestCannotRun(t *testing.T) {
 		{"a log format that does not exist", []string{idle, "--log-format", "xml"}, "text or json"},
 		{"an alias that is not in the file", []string{idle, "--clusters", "c"}, "c"},
 		{"nothing enabled", []string{idle}, "no flow has anything to do"},
+		{"a key that is spelt wrong leaves a cluster without brokers", []string{file(t, "clusters = a, b\na.bootstrap.servers = h:1\nbb.bootstrap.servers = h:2\n")}, "add b.bootstrap.servers"},
+		{"a check of no file", []string{"check", "absent.properties"}, "absent.properties: no such file"},
+		{"a check of a folder", []string{"check", t.TempDir()}, "is a directory"},
+		{"a check of two kinds", []string{"check", idle, "--plan", "--effective"}, "either --effective or --plan"},
+		{"a reload of no file", []string{"reload", "absent.properties"}, "absent.properties: no such file"},
+		{"a reload without a mirror", []string{"reload", file(t, silent)}, "no mirror answers at 127.0.0.1:1 (status.address): connect: connection refused; is it running?"},
 		{"an argument to demo", []string{"demo", "fast"}, "fast"},
 		{"a rate of nothing", []string{"demo", "--rate", "0"}, "--rate is 0"},
 		{"a negative time", []string{"demo", "--for", "-1s"}, "--for is -1s"},

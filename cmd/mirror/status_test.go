@@ -76,10 +76,13 @@ func TestReady(t *testing.T) {
 	if status, body := p.get("/healthz"); status != http.StatusOK || body != "ok\n" {
 		t.Errorf("/healthz: %d %q", status, body)
 	}
-	status, metrics := p.get("/metrics")
-	if want := fmt.Sprintf("tandem_records_total{flow=\"east->west\"} %d\n", orders); status != http.StatusOK || !strings.Contains(metrics, want) {
-		t.Errorf("/metrics, %d, lacks %s:\n%s", status, want, metrics)
-	}
+	p.until("the metrics to count the orders", func() error { // which are on the target a moment before mirror knows
+		status, metrics := p.get("/metrics")
+		if want := fmt.Sprintf("tandem_records_total{flow=\"east->west\"} %d\n", orders); status != http.StatusOK || !strings.Contains(metrics, want) {
+			return fmt.Errorf("/metrics, %d, lacks %s:\n%s", status, want, metrics)
+		}
+		return nil
+	})
 	p.stop()
 }
 

@@ -62,11 +62,13 @@ func (c *Cluster) reach() []Finding {
 	if c.reached() {
 		return nil
 	}
+	what := "does not answer: " + c.Trouble
 	do := fmt.Sprintf("start the cluster, or correct %s.bootstrap.servers (%s); nothing else of %s was looked at", c.Alias, c.Bootstrap, c.Alias)
 	if c.Refused {
+		what = "no way in: " + c.Trouble
 		do = fmt.Sprintf("correct %s.security.protocol, %s.sasl.* or %s.ssl.*; nothing else of %s was looked at", c.Alias, c.Alias, c.Alias, c.Alias)
 	}
-	return []Finding{{Severity: Blocker, Check: "reach", Cluster: c.Alias, What: "cannot be reached: " + c.Trouble, Do: do}}
+	return []Finding{{Severity: Blocker, Check: "reach", Cluster: c.Alias, What: what, Do: do}}
 }
 
 const (

@@ -114,7 +114,10 @@ func TestExamine(t *testing.T) {
 	}{
 		{"all is well", func(*testing.T, *Facts) {}, nil},
 		{"a cluster is away", func(_ *testing.T, f *Facts) { f.Clusters[1] = Cluster{Alias: "B", Trouble: "connection refused"} },
-			[]string{"blocker: reach B cannot be reached: connection refused"}},
+			[]string{"blocker: reach B does not answer: connection refused"}},
+		{"a cluster does not know us", func(_ *testing.T, f *Facts) {
+			f.Clusters[1] = Cluster{Alias: "B", Refused: true, Trouble: "authentication failed"}
+		}, []string{"blocker: reach B no way in: authentication failed"}},
 		{"a line of the file is wrong", func(_ *testing.T, f *Facts) {
 			f.File = []Problem{{Bad: true, Line: 3, Key: "topic", Text: "no"}, {Text: "hm"}}
 		},

@@ -29,6 +29,8 @@ type CheckedFlow struct {
 	Flow   string `json:"flow"`
 	Topics int    `json:"topics"` // selected
 	Rights int    `json:"rights"` // needs
+
+	Complete bool `json:"complete"` // its clusters answer
 }
 
 // Summary says what was looked at.
@@ -45,8 +47,9 @@ func (f *Facts) Summary() Checked {
 			Brokers: len(k.Brokers), Version: strings.Join(versions, ", "), Topics: len(k.Topics)})
 	}
 	for _, w := range f.Flows {
-		source := f.cluster(w.Source)
-		c.Flows = append(c.Flows, CheckedFlow{Flow: w.Flow.String(), Topics: len(w.Selected(source.Topics)), Rights: len(w.Needs(source.Topics, source.Groups))})
+		source, target := f.cluster(w.Source), f.cluster(w.Target)
+		c.Flows = append(c.Flows, CheckedFlow{Flow: w.Flow.String(), Topics: len(w.Selected(source.Topics)), Rights: len(w.Needs(source.Topics, source.Groups)),
+			Complete: (source.reached() || !w.Replicates && !w.Archives) && (target.reached() || !w.Replicates && !w.Heartbeats)})
 	}
 	return c
 }
@@ -71,14 +74,18 @@ func Text(w io.Writer, all []Finding, c Checked) {
 	}
 	for _, k := range c.Clusters {
 		if k.Reached {
-			fmt.Fprintf(w, "%s: cluster %s, %d brokers of %s, answered in %.2f s by %s, %d topics visible\n", k.Alias, k.ID, k.Brokers, k.Version, k.Seconds, k.Via, k.Topics)
+			fmt.Fprintf(w, "%s: cluster %s, %s of %s, answered in %.2f s by %s, %s visible\n", k.Alias, k.ID, counted(k.Brokers, "broker"), k.Version, k.Seconds, k.Via, counted(k.Topics, "topic"))
 		}
 	}
 	for _, k := range c.Flows {
-		fmt.Fprintf(w, "%s: %d topics, %d rights\n", k.Flow, k.Topics, k.Rights)
+		if k.Complete {
+			fmt.Fprintf(w, "%s: %s, %s needed\n", k.Flow, counted(k.Topics, "topic"), counted(k.Rights, "right"))
+		} else {
+			fmt.Fprintf(w, "%s: was not looked at in full, since a cluster does not answer\n", k.Flow)
+		}
 	}
 	if len(all) == 0 {
-		fmt.Fprintf(w, "all is well: %d clusters and %d flows were looked at; nothing was changed\n", len(c.Clusters), len(c.Flows))
+		fmt.Fprintf(w, "all is well: %s and %s were looked at; nothing was changed\n", counted(len(c.Clusters), "cluster"), counted(len(c.Flows), "flow"))
 		return
 	}
 	fmt.Fprintf(w, "%s, %s, %s; nothing was changed\n", counted(Count(all, Blocker), "blocker"), counted(Count(all, Warning), "warning"), counted(Count(all, Note), "note"))

@@ -386,19 +386,22 @@ func TestNewShareChecksWhatItIsGiven(t *testing.T) {
 }
 
 func TestInstanceSlots(t *testing.T) {
-	first, releaseFirst := InstanceSlot()
+	file := t.TempDir() + "/mm2.properties"
+	first, releaseFirst := InstanceSlot(file)
 	if first == "" {
 		t.Skip("no instance on this host")
 	}
-	second, releaseSecond := InstanceSlot()
+	second, releaseSecond := InstanceSlot(file)
 	defer releaseSecond()
-	if first == second {
-		t.Errorf("%q twice", first)
+	other, releaseOther := InstanceSlot(file + ".other")
+	defer releaseOther()
+	if first == second || first == other || second == other {
+		t.Errorf("%q, %q, %q are not three", first, second, other)
 	}
 	releaseFirst()
-	again, releaseAgain := InstanceSlot()
+	again, releaseAgain := InstanceSlot(file)
 	defer releaseAgain()
-	if again == second {
-		t.Errorf("%q twice", again)
+	if again != first {
+		t.Errorf("%q after the end of %q", again, first)
 	}
 }

@@ -159,7 +159,7 @@ func firstUse(t *testing.T, r *reader) {
 	file := r.clusters(t, "")
 	create(t, r.primary, "orders", "delete")
 	write(t, r.primary, "orders", &kgo.Record{Value: []byte("the first order")})
-	for command, want := range map[string]string{"": "primary->backup: 1 topics", " --plan": "create topic primary.orders for orders", " --effective": "primary->backup"} {
+	for command, want := range map[string]string{"": "primary->backup: 1 topic,", " --plan": "create topic primary.orders for orders", " --effective": "primary->backup"} {
 		if out := r.sh(t, r.follow(t, "bin/mirror check config/mm2.properties"+command, "config/mm2.properties", file)); !strings.Contains(out, want) {
 			t.Errorf("check%s does not say %q:\n%s", command, want, out)
 		}

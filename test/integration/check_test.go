@@ -258,10 +258,10 @@ func TestCheck(t *testing.T) {
 	both.lacks("clock")
 
 	files := propertiesFile(t, fmt.Sprintf(start, "chA, chB", a.Bootstrap, b.Bootstrap)+"topics = check-large\nsync.topic.acls.enabled = false\n"+oneBroker)
-	if r := runMirror(t, "check", files, "--plan"); r.status != 0 || !strings.Contains(r.stdout, "create topic chA.check-large for check-large: 1 partitions, replication factor 1, max.message.bytes=3000000") {
+	if r := runMirror(t, "check", files, "--plan"); r.status != 0 || !strings.Contains(r.stdout, "create topic chA.check-large for check-large: 1 partition, replication factor 1, max.message.bytes=3000000") {
 		t.Errorf("status %d, the plan is\n%s%s", r.status, r.stdout, r.stderr)
 	}
-	if r := runMirror(t, "check", files, "--effective"); r.status != 0 || !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "chA->chB topics check-large line 5: topics") {
+	if r := runMirror(t, "check", files, "--effective"); r.status != 0 || !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "chA->chB topics line 5: topics check-large") {
 		t.Errorf("status %d, the settings are\n%s%s", r.status, r.stdout, r.stderr)
 	}
 

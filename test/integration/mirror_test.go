@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,10 +45,19 @@ type mirrorProcess struct {
 	logFile string
 }
 
+// filesOf are the files that tests have written, by test and text: a mirror that is started again has the file that it had, and with it
+// its name in the group of its flow.
+var filesOf sync.Map
+
 // propertiesFile writes an mm2.properties file.
 func propertiesFile(t *testing.T, text string) string {
 	t.Helper()
+	if file, ok := filesOf.Load(t.Name() + text); ok {
+		return file.(string)
+	}
 	file := filepath.Join(t.TempDir(), "mm2.properties")
+	filesOf.Store(t.Name()+text, file)
+	t.Cleanup(func() { filesOf.Delete(t.Name() + text) })
 	if !strings.Contains(text, "status.address") {
 		text += "\nstatus.address = 127.0.0.1:0\n" // the default port is for one process on a machine
 	}
@@ -61,7 +71,7 @@ func propertiesFile(t *testing.T, text string) string {
 func startMirror(t *testing.T, properties string, args ...string) *mirrorProcess {
 	t.Helper()
 	file := propertiesFile(t, properties)
-	logFile := filepath.Join(filepath.Dir(file), "mirror.log")
+	logFile := filepath.Join(t.TempDir(), "mirror.log")
 	p, err := proc.Start(logFile, mirrorBinary, append([]string{file}, args...)...)
 	if err != nil {
 		t.Fatal(err)

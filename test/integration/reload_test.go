@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +40,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	plain := text("info", "reload-numbers", ".*", 60, 600, "nobody=1")
 	m := startMirror(t, plain)
 	m.until("records", b.reaches(remote, 1000))
-	file := filepath.Join(filepath.Dir(m.logFile), "mm2.properties")
+	file := propertiesFile(t, plain)
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
