@@ -319,10 +319,13 @@ type memory struct {
 	flushMap func(context.Context) error // stores exact; nil in tests
 	deferred bool                        // anchors and positions are flushed with the records, not here
 	shared   bool                        // others write to the remote partitions
+	remote   func(source stream.Partition) stream.Partition
 
 	mu        sync.Mutex                           // guards the maps
 	positions map[stream.Partition]stream.Upstream // as MM2's topic had them at the start
 	anchors   map[stream.Partition]position.Anchor
+	follows   bool                      // what is heard from now on was noted after positions was read
+	void      map[stream.Partition]bool // remote partitions whose positions speak of a topic that was made anew since
 }
 
 func (m *memory) Anchor(remote stream.Partition) (replicate.Start, stream.TopicID, bool) {
@@ -378,11 +381,25 @@ func (m *memory) takeBack(places map[stream.Partition]replicate.Place) bool {
 	return some
 }
 
-// hear takes in what another process has noted of a remote partition that it copies.
+// hear takes in what another process has noted of a remote partition that it copies. Where that has followed a topic made anew, the
+// position that was read at the start would pass for a place in the new topic, as far on as the old one was.
 func (m *memory) hear(remote stream.Partition, a position.Anchor) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if was, known := m.anchors[remote]; m.follows && known && was.Source != a.Source && was.Source != (stream.TopicID{}) && a.Source != (stream.TopicID{}) {
+		if m.void == nil {
+			m.void = make(map[stream.Partition]bool)
+		}
+		m.void[remote] = true
+	}
 	m.anchors[remote] = a
+}
+
+// follow says that positions has been read.
+func (m *memory) follow() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.follows = true
 }
 
 // set reports whether more records are on the target than were by the anchor before, as far as is known.
@@ -399,7 +416,7 @@ func (m *memory) Position(source stream.Partition) (stream.Upstream, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last, ok := m.positions[source]
-	return last, ok
+	return last, ok && (len(m.void) == 0 || !m.void[m.remote(source)])
 }
 
 // syncs writes MM2's offset syncs: decided by offsetsync.Writer, sent by one goroutine.

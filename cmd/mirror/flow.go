@@ -335,7 +335,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, deferred: r.exactly != nil, shared: c.TwoWay, positions: noted, anchors: remembered.Partitions}
+	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, deferred: r.exactly != nil, shared: c.TwoWay, remote: r.remoteOf, positions: noted, anchors: remembered.Partitions}
 	r.failed = newFailedOver(r.flow)
 	r.journal = &journal{
 		log: r.clients.target, topic: stream.TandemTopic(c.Flow.Source), hold: r.hold,
@@ -348,6 +348,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	if err := r.journal.catchUp(ctx); err != nil {
 		return err
 	}
+	r.memory.follow()
 	r.failed.decide()
 	if err := r.knownOrigins(ctx, remembered, noted); err != nil {
 		return err
@@ -355,6 +356,12 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.opposite = &opposite{flow: c.Reverse(), maps: r.maps, log: r.clients.source}
 	r.maps.set(c.Flow, r.offsets.exact)
 	return nil
+}
+
+// remoteOf is where a source partition is copied to.
+func (f *flow) remoteOf(source stream.Partition) stream.Partition {
+	c := f.conf()
+	return stream.Partition{Topic: c.Policy.RemoteTopic(c.Source, source.Topic), Number: source.Number}
 }
 
 // loadKnown reads what is known on the target of the source, for the duties.

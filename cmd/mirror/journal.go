@@ -26,8 +26,10 @@ type journal struct {
 	takeFailover func(stream.Record) error                  // of everybody
 	damaged      func(what string, offset int64, err error) // what cannot be read counts as not there
 
-	mu       sync.Mutex // held while it reads; guards what follows
-	next     int64      // offset to read on from
+	reading sync.Mutex // held while it reads; guards next
+	next    int64      // offset to read on from
+
+	mu       sync.Mutex // guards what follows
 	producer *position.Producer
 	ids      map[int64]bool            // every producer id of the flow
 	again    map[stream.Partition]bool // of these all has to be read once more
@@ -35,32 +37,65 @@ type journal struct {
 
 // catchUp reads what is new.
 func (j *journal) catchUp(ctx context.Context) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.again) > 0 {
-		if err := j.reread(ctx); err != nil {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	if again := j.takeAgain(); len(again) > 0 {
+		if err := j.reread(ctx, again); err != nil {
+			j.forgotten(slices.Collect(maps.Keys(again)))
 			return err
 		}
-		clear(j.again)
 	}
 	next, err := j.log.ReadFrom(ctx, j.topic, 0, j.next, true, j.take)
+	if err == nil && next < j.next { // the target has lost its end, or the topic was made anew: what stands there now is not what was read
+		j.next = 0
+		next, err = j.log.ReadFrom(ctx, j.topic, 0, 0, true, j.take)
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", j.topic, err)
 	}
-	j.next = max(j.next, next)
+	j.next = next
 	return nil
 }
 
-// reread brings back what was forgotten of partitions that have been taken from this process.
-func (j *journal) reread(ctx context.Context) error {
+func (j *journal) takeAgain() map[stream.Partition]bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	again := j.again
+	j.again = nil
+	return again
+}
+
+// reread brings back what was forgotten of partitions that have been taken from this process, and what others noted of them while it
+// still took them for its own.
+func (j *journal) reread(ctx context.Context, again map[stream.Partition]bool) error {
+	anchors := make(map[stream.Partition]position.Anchor)
 	_, err := j.log.ReadFrom(ctx, j.topic, 0, 0, true, func(r stream.Record) error {
-		if remote, ok := offsetsync.RemoteOf(r.Key); r.Offset >= j.next || !ok || !j.again[remote] {
+		if r.Offset >= j.next || len(r.Key) < 2 {
 			return nil
 		}
-		return j.runs(r)
+		switch r.Key[1] {
+		case stream.KindRuns:
+			if remote, ok := offsetsync.RemoteOf(r.Key); ok && again[remote] {
+				return j.runs(r)
+			}
+		case stream.KindAnchor:
+			noted, err := position.ReadNoted(r)
+			if err != nil {
+				return err
+			}
+			if noted.Anchored && again[noted.Remote] {
+				anchors[noted.Remote] = noted.Anchor
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read %s again: %w", j.topic, err)
+	}
+	for remote, a := range anchors {
+		if !j.hold.has(remote) {
+			j.takeAnchor(remote, a)
+		}
 	}
 	return nil
 }
@@ -126,6 +161,7 @@ func (j *journal) runs(r stream.Record) error {
 }
 
 func (j *journal) note(n position.Noted) {
+	j.mu.Lock()
 	if n.Origins {
 		if j.ids == nil {
 			j.ids = make(map[int64]bool)
@@ -135,6 +171,7 @@ func (j *journal) note(n position.Noted) {
 	if n.Producer != nil {
 		j.producer = n.Producer
 	}
+	j.mu.Unlock()
 	if n.Anchored && !j.hold.has(n.Remote) {
 		j.takeAnchor(n.Remote, n.Anchor)
 	}

@@ -88,3 +88,26 @@ func TestTheRegistryFollows(t *testing.T) {
 		t.Error("a record of a newer version was passed over")
 	}
 }
+
+// keptLog keeps what is appended.
+type keptLog struct {
+	writtenLog
+	records []stream.Record
+}
+
+func (l *keptLog) Append(_ context.Context, _ string, records []stream.Record) error {
+	l.records = append(l.records, records...)
+	return nil
+}
+
+// waitingLog is a topic whose broker does not answer before it is told to.
+type waitingLog struct {
+	noteLog
+	asked, goOn chan struct{}
+}
+
+func (l *waitingLog) ReadFrom(context.Context, string, int32, int64, bool, func(stream.Record) error) (int64, error) {
+	close(l.asked)
+	<-l.goOn
+	return 0, nil
+}
