@@ -37,8 +37,8 @@ func checkCommand() *cobra.Command {
 not answer, rights that are missing (each with the kafka-acls line that grants it), replication factors, message sizes, names, lists
 that match nothing, loops, clocks, MirrorMaker 2 running beside. It changes nothing on any cluster, and may be run beside mirror.
 
-With --effective it prints every setting of each flow and where it comes from, and asks no cluster; with --plan what mirror
-would create and alter on the targets if it started now.
+With --effective it prints every setting of each flow and where it comes from, and asks no cluster; with --plan which remote
+topics, configs and ACLs mirror would create and alter on the targets if it started now.
 
 Exit statuses: 0 nothing blocks, 1 there is a blocker, 2 cannot run (bad arguments, or no file; with --effective and --plan also
 errors of the file and clusters that do not answer).`,
@@ -68,7 +68,7 @@ errors of the file and clusters that do not answer).`,
 	cmd.Flags().StringSliceVar(&o.clusters, "clusters", nil, "look only at the flows whose target is one of these aliases")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print as JSON")
 	cmd.Flags().BoolVar(&o.effective, "effective", false, "print the settings of each flow and where they come from")
-	cmd.Flags().BoolVar(&o.plan, "plan", false, "print what would be created and altered on the targets")
+	cmd.Flags().BoolVar(&o.plan, "plan", false, "print which remote topics, configs and ACLs would be created and altered on the targets")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 30*time.Second, "how long the clusters have to answer")
 	return cmd
 }

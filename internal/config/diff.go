@@ -7,9 +7,11 @@ import (
 
 // Change is one setting that differs between two readings of a file.
 type Change struct {
-	Flow, Key string // Flow empty for the process
-	From, To  string // secrets are [hidden]; empty: not set
-	Live      bool   // can be applied without a restart
+	Flow string `json:"flow"` // empty for the process
+	Key  string `json:"key"`
+	From string `json:"from"` // secrets are [hidden]; empty: not set
+	To   string `json:"to"`
+	Live bool   `json:"live"` // can be applied without a restart
 }
 
 // Diff lists what has changed, in the order of Effective of the one after. The key of a client's setting has the client in front, as in

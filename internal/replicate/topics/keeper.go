@@ -77,7 +77,7 @@ func (k *Keeper) list(ctx context.Context) (source []stream.Topic, pairs []Topic
 	}
 	pairs, clashes := pair(k.rules, source, target)
 	k.news.matched(len(source), pairs, clashes)
-	k.news.changed(k.known, pairs)
+	k.news.changed(source, k.known, pairs)
 	k.learn(pairs)
 	return source, pairs, nil
 }

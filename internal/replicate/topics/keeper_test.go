@@ -55,6 +55,14 @@ func TestChangesBetweenRefreshes(t *testing.T) {
 			nil, nil,
 			[]string{`warn topics match nothing: no topic of the source passes "topics" and "topics.exclude" listed=0`,
 				"warn source topic deleted; its remote topic stays as it is topic=orders remote=A.orders"}},
+		{"a topic left out by new rules: its copy stays", func(w *world) {
+			w.source.put("carts", 1)
+			w.keeper.rules.Replicates = func(topic string) bool { return topic == "carts" }
+		},
+			[]string{"carts/1 A.carts/1 ready 1048588"}, []string{"create A.carts 1"},
+			[]string{"info found a new source topic topic=carts partitions=1",
+				"info source topic no longer replicated; its remote topic stays as it is topic=orders remote=A.orders",
+				"info created remote topic topic=carts remote=A.carts partitions=1 replication.factor=2"}},
 		{"a topic deleted and made anew, smaller", func(w *world) { w.source.put("orders", 2) },
 			[]string{"orders/2 A.orders/4 ready 1048588"}, nil,
 			[]string{"warn source topic deleted and made anew topic=orders remote=A.orders"}},

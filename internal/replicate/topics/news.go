@@ -112,8 +112,8 @@ func (n *news) matched(listed int, pairs []Topic, clashes []clash) {
 	maps.DeleteFunc(n.told, func(t trouble, _ string) bool { return !clashing[t] && !replicated[t.topic] })
 }
 
-// changed tells what happened to the topics of both sides since the last refresh.
-func (n *news) changed(before, after []Topic) {
+// changed tells what happened to the topics of both sides since the last refresh. listed are all that the source has, replicated or not.
+func (n *news) changed(listed []stream.Topic, before, after []Topic) {
 	if !n.first {
 		n.first = true
 		if len(after) > 0 {
@@ -134,10 +134,19 @@ func (n *news) changed(before, after []Topic) {
 		}
 		n.compare(old, t)
 	}
+	there := map[string]bool{}
+	for _, t := range listed {
+		there[t.Name] = true
+	}
 	for _, t := range before {
-		if _, gone := was[t.Source.Name]; gone {
-			n.tell(stream.Warn, "source topic deleted; its remote topic stays as it is",
-				stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name))
+		if _, gone := was[t.Source.Name]; !gone {
+			continue
+		}
+		fields := []stream.Field{stream.F("topic", t.Source.Name), stream.F("remote", t.Remote.Name)}
+		if there[t.Source.Name] { // the rules have changed, or another topic has taken its remote name
+			n.tell(stream.Info, "source topic no longer replicated; its remote topic stays as it is", fields...)
+		} else {
+			n.tell(stream.Warn, "source topic deleted; its remote topic stays as it is", fields...)
 		}
 	}
 }
