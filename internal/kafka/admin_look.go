@@ -101,6 +101,9 @@ func (a *Admin) Clock(ctx context.Context) (ahead, within time.Duration, known b
 	if err != nil {
 		return 0, 0, false, fmt.Errorf("ask for the time: %w", err)
 	}
+	if supported, err := supports(ctx, cl, kmsg.DescribeQuorum); err != nil || !supported {
+		return 0, 0, false, err
+	}
 	for range 2 { // the first one may have to connect, which takes long and so tells little
 		req := kmsg.NewPtrDescribeQuorumRequest()
 		t, p := kmsg.NewDescribeQuorumRequestTopic(), kmsg.NewDescribeQuorumRequestTopicPartition()

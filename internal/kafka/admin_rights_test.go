@@ -32,6 +32,9 @@ func TestRightsAreAskedWithoutTrace(t *testing.T) {
 	if err != nil || look.ID == "" || look.Via == "" || len(look.Brokers) != 2 || look.Brokers[0].Version == "" || look.Brokers[1].Err != nil {
 		t.Errorf("%+v, %v", look, err)
 	}
+	if _, _, known, err := a.Clock(t.Context()); known || err != nil {
+		t.Errorf("a cluster that cannot tell the time: known %t, %v", known, err)
+	}
 	rights, err := a.TopicRights(t.Context(), []string{"orders", "nothing"})
 	if err != nil || !rights["orders"].Exists || rights["nothing"].Exists || rights["nothing"].Hidden {
 		t.Errorf("%+v, %v", rights, err)
