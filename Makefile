@@ -31,13 +31,13 @@ demo: ## two clusters in one process and a flow between them; DEMO_FLAGS are pas
 	$(GO) run ./cmd/mirror demo $(DEMO_FLAGS)
 
 # Tests with real brokers mostly wait, the others only compute: side by side they take as long as the former alone. The latter are
-# nice, so that those that wait find a processor when they wake up.
+# nice and one package at a time, so that those that wait find a processor when they wake up.
 test: ## all tests, with real brokers (JDK 17, Maven)
 	$(MAKE) --jobs=2 test-unit test-real
 
 test-unit: ## the tests that need only Go
-	nice $(GO) test $(if $(RACE),-race -short) $$($(UNIT))
-	$(if $(RACE),nice $(GO) test $(MANY))
+	nice $(GO) test -p 1 $(if $(RACE),-race -short) $$($(UNIT))
+	$(if $(RACE),nice $(GO) test -p 1 $(MANY))
 
 test-real: ## the tests that start real brokers, two packages at a time, the longest first
 	$(GO) test -p 2 -timeout 45m $$($(REAL) | sort -r)
