@@ -50,7 +50,8 @@ func mirror(ctx context.Context, logTo io.Writer, path string, opts mirrorOption
 	for i, f := range conf.Flows {
 		names[i] = f.Flow.String()
 	}
-	log.Info("mirror starts", zap.String("version", cli.Current(version).Version), zap.String("file", path), zap.Strings("flows", names))
+	log.Info("mirror starts", zap.String("version", cli.Current(version).Version), zap.String("file", path), zap.String("instance", conf.Instance),
+		zap.Strings("flows", names))
 	p := newProcess(conf, reporter(log), nil)
 	p.reloader = &reloader{path: path, targets: opts.clusters, level: level, report: p.report, started: conf, applied: conf, flows: p.flows}
 	err = p.run(ctx)
