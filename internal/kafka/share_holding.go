@@ -60,6 +60,8 @@ type holding struct {
 	told    partitionSet       // what the caller has: from before Gained until Lost has returned
 	dropped bool               // all that is told is to be lost at once, whatever the goal
 	ending  bool               // the goroutine ends when nothing is held
+	coming  partitionSet       // what a Gained that runs is about
+	cut     partitionSet       // of told: Gained gave way before it had finished, so they are lost before they are gained anew
 	giving  partitionSet       // what a gentle Lost that runs is about
 	overdue time.Time          // when the group no longer waits for that Lost
 	cancel  context.CancelFunc // of a call that runs and gives way to a drop; nil when there is none
@@ -73,10 +75,14 @@ func newHolding(conf ShareConfig) *holding {
 	}
 }
 
-// aim sets what is ours from now on.
+// aim sets what is ours from now on. A Gained that runs has no need to finish if nothing of it is ours any more: it may be waiting for
+// a broker.
 func (h *holding) aim(partitions []stream.Partition) {
 	h.mu.Lock()
 	h.goal = setOf(partitions)
+	if len(h.coming) > 0 && len(h.coming.without(h.goal)) == len(h.coming) {
+		h.cancel()
+	}
 	h.mu.Unlock()
 	signal(h.wake)
 }
@@ -141,7 +147,7 @@ func (h *holding) stop() {
 func (h *holding) tellNext(ctx context.Context) bool {
 	for {
 		h.mu.Lock()
-		going, coming := h.told.without(h.goal), h.goal.without(h.told)
+		going, coming := h.told.without(h.goal.without(h.cut)), h.goal.without(h.told)
 		switch {
 		case h.dropped:
 			all := h.told.sorted()
@@ -150,7 +156,7 @@ func (h *holding) tellNext(ctx context.Context) bool {
 				h.lost(ctx, all, false)
 			}
 			h.mu.Lock()
-			h.told, h.dropped = partitionSet{}, false
+			h.told, h.cut, h.dropped = partitionSet{}, nil, false
 			h.mu.Unlock()
 			return true
 		case len(going) > 0:
@@ -161,18 +167,21 @@ func (h *holding) tellNext(ctx context.Context) bool {
 			h.lost(call, going.sorted(), true)
 			cancel()
 			h.mu.Lock()
-			h.told, h.giving, h.cancel = h.told.without(going), nil, nil
+			h.told, h.cut, h.giving, h.cancel = h.told.without(going), nil, nil, nil
 			h.mu.Unlock()
 			return true
 		case len(coming) > 0:
 			maps.Copy(h.told, coming)
 			call, cancel := context.WithCancel(ctx)
-			h.cancel = cancel
+			h.coming, h.cancel = coming, cancel
 			h.mu.Unlock()
 			h.gained(call, coming.sorted())
+			cut := call.Err() != nil
 			cancel()
 			h.mu.Lock()
-			h.cancel = nil
+			if h.coming, h.cancel = nil, nil; cut {
+				h.cut = coming
+			}
 			h.mu.Unlock()
 			return true
 		case h.ending:

@@ -22,10 +22,19 @@ func ofOrders(numbers ...int32) (list []stream.Partition) {
 type told struct {
 	lines []string
 	takes time.Duration
+	reads time.Duration // before what is gained is taken over
 }
 
-func (c *told) gained(_ context.Context, p []stream.Partition) {
-	c.lines = append(c.lines, fmt.Sprint("gained ", p))
+func (c *told) gained(ctx context.Context, p []stream.Partition) {
+	how := ""
+	if c.reads > 0 {
+		select {
+		case <-time.After(c.reads):
+		case <-ctx.Done():
+			how = " cut short"
+		}
+	}
+	c.lines = append(c.lines, fmt.Sprint("gained ", p, how))
 }
 
 func (c *told) lost(ctx context.Context, p []stream.Partition, gently bool) {
@@ -41,6 +50,9 @@ func (c *told) lost(ctx context.Context, p []stream.Partition, gently bool) {
 	c.lines = append(c.lines, fmt.Sprint("lost ", p, " ", how))
 }
 
+// waitsForBroker is a caller whose Gained waits, and whose Lost does not.
+const waitsForBroker = -1
+
 func TestHolding(t *testing.T) {
 	second := func() { time.Sleep(time.Second) } //nolint:forbidigo // made-up time
 	for _, c := range []struct {
@@ -49,6 +61,24 @@ func TestHolding(t *testing.T) {
 		story func(h *holding)
 		want  []string
 	}{
+		{"what is not ours any more is not waited for", waitsForBroker, func(h *holding) {
+			h.aim(ofOrders(0, 1))
+			synctest.Wait()
+			h.aim(nil)
+			h.aim(ofOrders(0)) // before the caller has given way
+			second()
+			h.aim(nil)
+			synctest.Wait()
+		}, []string{"gained [A.orders/0 A.orders/1] cut short", "lost [A.orders/0 A.orders/1] gently", "gained [A.orders/0] cut short", "lost [A.orders/0] gently"}},
+		{"what is partly ours still is waited for", waitsForBroker, func(h *holding) {
+			h.aim(ofOrders(0, 1))
+			synctest.Wait()
+			h.aim(ofOrders(1))
+			for range 3600 {
+				second()
+			}
+			second()
+		}, []string{"gained [A.orders/0 A.orders/1]", "lost [A.orders/0] gently", "lost [A.orders/1] at once"}},
 		{"what moves is lost first", time.Second, func(h *holding) {
 			h.aim(ofOrders(0, 1))
 			synctest.Wait()
@@ -104,6 +134,9 @@ func TestHolding(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				caller := &told{takes: c.takes}
+				if c.takes == waitsForBroker {
+					caller.takes, caller.reads = 0, time.Hour
+				}
 				h := newHolding(ShareConfig{Gained: caller.gained, Lost: caller.lost, Rebalance: time.Minute})
 				h.start(t.Context())
 				c.story(h)
