@@ -59,16 +59,21 @@ func assignments(s topics.Snapshot) []replicate.Assignment {
 // keepTopics hands the pipe its partitions, and again whenever the topics were looked at, partitions have moved between processes, or
 // a failover holds others. After a reload the topics are looked at at once.
 func (r *replication) keepTopics(ctx context.Context) error {
-	begin := r.refresh
-	if !r.begun {
-		begin = r.hand
-	}
-	if err := r.persist(ctx, "start on the partitions", begin); err != nil {
-		return nil //nolint:nilerr // the pipe has ended, and its own error says why
+	reloaded := r.begun
+	if !reloaded {
+		first, cancel := context.WithTimeout(ctx, persistTimeout)
+		_ = r.hand(first) // what cannot be begun with is told, and tried again, below
+		cancel()
 	}
 	r.begun = true
 	r.board.show(r.conf().Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
+	if reloaded {
+		group.Go(func() error { // beside the rest: the source may be away
+			_ = r.persist(ctx, "refresh topics", r.refresh) // ctx has ended
+			return nil
+		})
+	}
 	group.Go(func() error {
 		return r.everyOr(ctx, failoversEvery, nil, "look for failovers", func(ctx context.Context) error {
 			if err := r.failed.watch(ctx); err != nil || !r.failed.moved() {
@@ -80,7 +85,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 	group.Go(func() error {
 		for {
 			changed := r.hold.change()
-			if err := r.persist(ctx, "go on with other partitions", r.hand); err != nil {
+			if err := r.persist(ctx, "begin with all partitions", r.hand); err != nil {
 				return nil //nolint:nilerr // ctx has ended
 			}
 			select {
@@ -130,21 +135,33 @@ func (r *replication) refresh(ctx context.Context) error {
 	return r.hand(ctx)
 }
 
-// hand gives the pipe what falls to this process and no failover holds.
+// hand begins with what falls to this process, and gives it to the pipe. What cannot be begun with holds up nothing else.
 func (r *replication) hand(ctx context.Context) error {
-	r.handing.Lock()
-	defer r.handing.Unlock()
-	all := slices.DeleteFunc(assignments(r.latest), func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) })
-	if err := r.offsets.begin(ctx, all, r.memory); err != nil { // also of what is not copied any more: it is still translated
-		return err
+	all := r.everything()
+	r.offsets.below(all)
+	mine := slices.DeleteFunc(all, func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) })
+	err := r.offsets.begin(ctx, mine, r.memory) // also with what a failover holds: it is still translated
+	if gave := r.give(ctx); gave != nil {
+		return gave
 	}
-	list := r.failed.copied(all)
-	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(r.latest.Topics)); line != r.told && len(list) > 0 {
+	return err
+}
+
+// give gives the pipe what falls to this process, was begun with, and no failover holds. It asks no cluster.
+func (r *replication) give(ctx context.Context) error {
+	r.giving.Lock()
+	defer r.giving.Unlock()
+	r.handing.Lock()
+	latest, pipe := r.latest, r.pipe
+	r.handing.Unlock()
+	mine := slices.DeleteFunc(assignments(latest), func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) || !r.offsets.begun(a.Remote) })
+	list := r.failed.copied(mine)
+	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(latest.Topics)); line != r.told && len(list) > 0 {
 		r.told = line
 		r.archive.kick()
 		r.tell(stream.Info, line)
 	}
-	if err := r.pipe.Assign(ctx, list); err != nil {
+	if err := pipe.Assign(ctx, list); err != nil {
 		return context.Canceled // the pipe has ended, and its own error says why
 	}
 	return nil
@@ -448,6 +465,15 @@ func (s *syncs) ack(a stream.Ack) {
 	s.writer.Ack(a)
 	s.mu.Unlock()
 	s.wake()
+}
+
+// forget drops what waits of partitions that another process goes on with.
+func (s *syncs) forget(sources []stream.Partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range sources {
+		s.writer.Forget(p)
+	}
 }
 
 func (s *syncs) promote() {

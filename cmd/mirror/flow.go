@@ -198,7 +198,7 @@ func (f *flow) replicate(ctx context.Context) error {
 	}
 	member, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
-	asked := stopAsked(ctx)
+	asked, stop := stopAsked(ctx), ctx.Done()
 	shared, worked := make(chan error, 1), make(chan struct{})
 	go func() { shared <- r.share(member) }()
 	group, ctx := errgroup.WithContext(ctx)
@@ -209,6 +209,11 @@ func (f *flow) replicate(ctx context.Context) error {
 		case <-worked:
 		}
 		leave()
+		select { // another epoch shares what this process holds: it begins when this one has let go
+		case err := <-shared:
+			return err
+		case <-stop:
+		}
 		select {
 		case err := <-shared:
 			return err
@@ -295,10 +300,12 @@ type replication struct {
 	begun     bool          // the pipe was given its first partitions; of keepTopics
 	round     chan struct{} // the members of the group have changed, or what they want
 
-	handing sync.Mutex // held while the pipe is given its partitions; guards what follows
+	giving sync.Mutex // held while the pipe is given its partitions; guards told
+	told   string     // how many partitions are replicated, as last told
+
+	handing sync.Mutex // guards what follows, and pipe; never held over a request, since the group's heartbeats wait for it
 	latest  topics.Snapshot
 	member  *kafka.Share
-	told    string // how many partitions are replicated, as last told
 	drift   string // who runs by other settings, as last told
 }
 
@@ -345,6 +352,9 @@ func (r *replication) prepare(ctx context.Context) error {
 		},
 	}
 	r.failed.read = r.journal.catchUp
+	if c.TwoWay {
+		r.offsets.ours = r.journal.origins
+	}
 	if err := r.journal.catchUp(ctx); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,14 +27,19 @@ type offsets struct {
 	mm2       *offsetsync.Store // what MM2 has noted; nil without offset syncs
 	recounter *replicate.Recounter
 
-	storing sync.Mutex // one store at a time
+	ours func() []int64 // the producer ids of the flow; nil where nobody else writes to its remote partitions
 
-	mu   sync.Mutex                // guards told
-	told map[stream.Partition]bool // remote partitions of which the map knows where they stood
+	storing   sync.Mutex // one store at a time
+	beginning sync.Mutex // one begin at a time
+
+	mu      sync.Mutex                // guards what follows; never held over a request
+	told    map[stream.Partition]bool // remote partitions of which the map knows where they stood
+	pointed map[stream.Partition]bool // and those of which it has what MM2 noted
+	left    int                       // how often some were given up
 }
 
 func newOffsets(f *flow, limit int64) *offsets {
-	o := &offsets{flow: f, told: make(map[stream.Partition]bool)}
+	o := &offsets{flow: f, told: make(map[stream.Partition]bool), pointed: make(map[stream.Partition]bool)}
 	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, stream.TandemTopic(f.conf().Flow.Source)})
 	o.recounter = &replicate.Recounter{
 		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
@@ -67,51 +71,118 @@ func (o *offsets) readSyncs(ctx context.Context, admin *kafka.Admin, topic strin
 	return err
 }
 
-// begin tells the map where remote partitions stand before the pipe appends to them, and what the anchors know of them.
-func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted *memory) error {
+// below tells the map what MM2 has noted of partitions, whoever copies them: groups are translated by whoever is on duty.
+func (o *offsets) below(list []replicate.Assignment) {
+	if o.mm2 == nil {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	fresh := slices.DeleteFunc(slices.Clone(list), func(a replicate.Assignment) bool { return o.told[a.Remote] })
-	if len(fresh) == 0 {
-		return nil
+	for _, a := range list {
+		if o.pointed[a.Remote] {
+			continue
+		}
+		o.pointed[a.Remote] = true
+		if points := o.mm2.Points(a.Source); len(points) > 0 {
+			o.exact.Below(a.Remote, points)
+		}
 	}
-	remotes := make([]stream.Partition, len(fresh))
-	for i, a := range fresh {
+}
+
+// begin tells the map where remote partitions stand before the pipe appends to them, and what the anchors know of them. The error is
+// about those with which it could not.
+func (o *offsets) begin(ctx context.Context, list []replicate.Assignment, noted *memory) error {
+	o.beginning.Lock()
+	defer o.beginning.Unlock()
+	for {
+		fresh, left := o.fresh(list)
+		if len(fresh) == 0 {
+			return nil
+		}
+		ends, err := o.endsOf(ctx, fresh)
+		if err != nil {
+			return err
+		}
+		if stand, err := o.stand(fresh, left, ends, noted); stand {
+			return err
+		}
+	}
+}
+
+// logEnds are where remote partitions start and end, or why that is not known.
+type logEnds struct {
+	start, end     map[stream.Partition]int64
+	noStart, noEnd map[stream.Partition]error
+}
+
+func (o *offsets) endsOf(ctx context.Context, list []replicate.Assignment) (l logEnds, err error) {
+	remotes := make([]stream.Partition, len(list))
+	for i, a := range list {
 		remotes[i] = a.Remote
 	}
-	starts, noStart, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Earliest)
-	if err != nil {
-		return fmt.Errorf("find the starts of remote partitions: %w", err)
+	if l.start, l.noStart, err = o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Earliest); err != nil {
+		return l, fmt.Errorf("find the starts of remote partitions: %w", err)
 	}
-	ends, noEnd, err := o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Latest)
-	if err != nil {
-		return fmt.Errorf("find the ends of remote partitions: %w", err)
+	if l.end, l.noEnd, err = o.flow.clients.targetWire.Offsets(ctx, remotes, stream.Latest); err != nil {
+		return l, fmt.Errorf("find the ends of remote partitions: %w", err)
+	}
+	return l, nil
+}
+
+// fresh are those that fall to this process and that the map has not been told of.
+func (o *offsets) fresh(list []replicate.Assignment) (fresh []replicate.Assignment, left int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range list {
+		if !o.told[a.Remote] && o.flow.hold.copies(a.Remote) {
+			fresh = append(fresh, a)
+		}
+	}
+	return fresh, o.left
+}
+
+// stand tells the map, unless partitions were given up since it was asked where they stand: others may have written to them.
+func (o *offsets) stand(fresh []replicate.Assignment, left int, l logEnds, noted *memory) (stand bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.left != left {
+		return false, nil
 	}
 	for _, a := range fresh {
-		start, started := starts[a.Remote]
-		end, ended := ends[a.Remote]
-		if !started || !ended {
-			return fmt.Errorf("find the ends of %s: %w", a.Remote, errors.Join(noStart[a.Remote], noEnd[a.Remote]))
+		start, started := l.start[a.Remote]
+		end, ended := l.end[a.Remote]
+		switch {
+		case !o.flow.hold.copies(a.Remote):
+			continue
+		case !started || !ended:
+			err = fmt.Errorf("find the ends of %s: %w", a.Remote, errors.Join(l.noStart[a.Remote], l.noEnd[a.Remote]))
+			continue
 		}
 		o.told[a.Remote] = true
-		if o.mm2 != nil {
-			o.exact.Below(a.Remote, o.mm2.Points(a.Source))
-		}
 		var anchor *placing.Anchor
 		if at, topic, ok := noted.Anchor(a.Remote); ok {
 			anchor = &placing.Anchor{Topic: topic, Next: at.Next, Down: at.Down.Offset()}
 		}
 		placing.Begin(o.exact, a.Source, a.Remote, stream.Downstream(start), stream.Downstream(end), anchor)
 	}
-	return nil
+	return true, err
+}
+
+// begun says that the map knows where a remote partition stood.
+func (o *offsets) begun(remote stream.Partition) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.told[remote]
 }
 
 // leave forgets where remote partitions stood: another process goes on with them.
 func (o *offsets) leave(remotes []stream.Partition) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.left++
 	for _, p := range remotes {
 		delete(o.told, p)
+		delete(o.pointed, p)
 	}
 }
 
@@ -135,7 +206,13 @@ func (o *offsets) count(ctx context.Context) error {
 	tick := time.NewTicker(countEvery)
 	defer tick.Stop()
 	told := ""
-	counter := placing.Counter{Map: o.exact, Recount: o.recounter.Recount, Earliest: o.recounter.Earliest,
+	recount := func(ctx context.Context, g stream.Gap) ([]stream.Run, error) {
+		if o.ours != nil {
+			o.recounter.Ours = o.ours() // another process that goes in transactions has an id of its own
+		}
+		return o.recounter.Recount(ctx, g)
+	}
+	counter := placing.Counter{Map: o.exact, Recount: recount, Earliest: o.recounter.Earliest,
 		Hopeless: func(err error) bool {
 			return errors.Is(err, replicate.ErrAmbiguous) || errors.Is(err, offsetsync.ErrMisfit) // the same gap again stays so
 		},

@@ -176,14 +176,20 @@ func (r *replication) lost(ctx context.Context, list []stream.Partition, gently 
 		r.hold.keep()
 		r.archive.assign()
 	}
-	r.offsets.leave(remotes)
+	given := make(map[stream.Partition]bool, len(remotes))
 	for _, p := range remotes {
+		given[p] = true
 		r.anchors.Forget(p)
 	}
+	var sources []stream.Partition
 	for _, a := range r.everything() {
-		if slices.Contains(remotes, a.Remote) {
+		if given[a.Remote] {
+			sources = append(sources, a.Source)
 			r.positions.Forget(a.Source)
 		}
+	}
+	if r.syncs != nil {
+		r.syncs.forget(sources)
 	}
 	if !gently {
 		for _, p := range remotes {
@@ -191,6 +197,7 @@ func (r *replication) lost(ctx context.Context, list []stream.Partition, gently 
 		}
 		r.journal.forgotten(remotes)
 	}
+	r.offsets.leave(remotes)
 }
 
 // letGo has the pipe stop with partitions, and notes where they are.
@@ -201,7 +208,7 @@ func (r *replication) letGo(ctx context.Context, remotes []stream.Partition, gen
 	if pipe == nil {
 		return // nothing was written
 	}
-	if err := r.hand(ctx); err != nil || !gently {
+	if err := r.give(ctx); err != nil || !gently {
 		return
 	}
 	drained, cancel := context.WithTimeout(ctx, drainWait)
@@ -275,9 +282,6 @@ func (r *replication) identity(ctx context.Context) (batch.Producer, error) {
 		changed := r.hold.change()
 		if p := r.journal.writer(); p != nil {
 			r.anchors.SetProducer(*p)
-			if r.conf().TwoWay {
-				r.offsets.recounter.Ours = r.journal.origins()
-			}
 			return batch.Producer{ID: p.ID, Epoch: p.Epoch}, nil
 		}
 		if r.hold.onDuty() {
