@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"tandem/internal/config"
+	"tandem/internal/kafka"
+	"tandem/internal/offsetsync"
+	"tandem/internal/replicate"
+	"tandem/internal/replicate/position"
+	"tandem/internal/stream"
+)
+
+// sharing is a replication that has something to hold, and no clusters.
+func sharing(t *testing.T) *replication {
+	t.Helper()
+	conf := config.Flow{Flow: stream.Flow{Source: "A", Target: "B"}, Enabled: true}
+	f := &flow{hold: newHolding(), report: func(stream.Event) {}, board: newBoard(&config.Config{Flows: []config.Flow{conf}}, replicate.NewBudget(1<<20), &exactMaps{})}
+	f.settings.Store(&conf)
+	r := &replication{flow: f, round: make(chan struct{}, 1)}
+	r.offsets = &offsets{flow: f, exact: offsetsync.NewMap(1<<20, nil), told: make(map[stream.Partition]bool), pointed: make(map[stream.Partition]bool)}
+	r.offsets.exact.Held(f.hold.has)
+	return r
+}
+
+// The group's heartbeats wait for members: it must not wait for what is begun with meanwhile, which may take as long as a broker is away.
+func TestMembersDoesNotWaitForTheTarget(t *testing.T) {
+	r := sharing(t)
+	r.giving.Lock()
+	r.offsets.beginning.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.members([]kafka.ShareMember{{ID: "m-1", Settings: "others"}})
+		r.want()
+		r.everything()
+		r.offsets.leave([]stream.Partition{ordersThere})
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
+}
+
+// A partition without a leader is begun with later; the others are not held up. Where partitions were given up since it was asked where
+// they stand, it is asked again: another process may have written to them.
+func TestPartitionsAreBegunWith(t *testing.T) {
+	r := sharing(t)
+	r.hold.add([]stream.Partition{remoteOf(0), remoteOf(1), remoteOf(2)})
+	list := []replicate.Assignment{{Source: stream.Partition{Topic: "orders"}, Remote: remoteOf(0)}, {Source: stream.Partition{Topic: "orders", Number: 1}, Remote: remoteOf(1)},
+		{Source: stream.Partition{Topic: "orders", Number: 2}, Remote: remoteOf(2)}}
+	away := errors.New("no leader")
+	ends := logEnds{
+		start: map[stream.Partition]int64{remoteOf(0): 0, remoteOf(2): 0}, end: map[stream.Partition]int64{remoteOf(0): 10, remoteOf(2): 10},
+		noStart: map[stream.Partition]error{remoteOf(1): away}, noEnd: map[stream.Partition]error{remoteOf(1): away},
+	}
+	noted := &memory{anchors: map[stream.Partition]position.Anchor{}}
+
+	fresh, left := r.offsets.fresh(list)
+	r.offsets.leave([]stream.Partition{remoteOf(2)})
+	if stand, _ := r.offsets.stand(fresh, left, ends, noted); stand || r.offsets.begun(remoteOf(0)) {
+		t.Error("it counts what was asked before partitions were given up")
+	}
+	r.hold.drop([]stream.Partition{remoteOf(2)})
+	if fresh, left = r.offsets.fresh(list); len(fresh) != 2 {
+		t.Errorf("to be begun with: %v", fresh)
+	}
+	stand, err := r.offsets.stand(fresh, left, ends, noted)
+	if !stand || !errors.Is(err, away) || !r.offsets.begun(remoteOf(0)) || r.offsets.begun(remoteOf(1)) || r.offsets.begun(remoteOf(2)) {
+		t.Errorf("stand %v, %v; begun with %v", stand, err, r.offsets.told)
+	}
+}
+
+func remoteOf(n int32) stream.Partition { return stream.Partition{Topic: "A.orders", Number: n} }
