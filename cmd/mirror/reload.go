@@ -53,14 +53,22 @@ func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
 	}
 	next.Instance = l.started.Instance
 	done := reloaded{File: absolute(l.path), DryRun: dry, Applied: []config.Change{}, Restart: []config.Change{}}
-	for _, c := range config.Diff(l.applied, next) {
-		if c.Live {
-			done.Applied = append(done.Applied, c)
-		}
-	}
+	other := make(map[string]bool) // sides of flows that are to log in another way, which new credentials have to wait for
 	for _, c := range config.Diff(l.started, next) {
 		if !c.Live {
 			done.Restart = append(done.Restart, c)
+			if strings.HasSuffix(c.Key, ".security.protocol") || strings.HasSuffix(c.Key, ".sasl.mechanism") {
+				other[side(c)] = true
+			}
+		}
+	}
+	for _, c := range config.Diff(l.applied, next) {
+		switch {
+		case c.Live && other[side(c)] && (strings.Contains(c.Key, ".sasl.") || strings.Contains(c.Key, ".ssl.")):
+			c.Live = false
+			done.Restart = append(done.Restart, c)
+		case c.Live:
+			done.Applied = append(done.Applied, c)
 		}
 	}
 	if dry {
@@ -114,12 +122,30 @@ func flowOf(c *config.Config, f stream.Flow) *config.Flow {
 func (l *reloader) tell(done reloaded) {
 	fields := make([]stream.Field, 0, len(done.Applied))
 	for _, c := range done.Applied {
-		fields = append(fields, stream.F(named(c), c.From+" -> "+c.To))
+		fields = append(fields, stream.F(named(c), orNone(c.From)+" -> "+orNone(c.To)))
 	}
 	l.report(stream.Event{Message: fmt.Sprintf("reloaded %s: %s changed", l.path, cli.Counted(len(done.Applied), "setting")), Fields: fields})
 	for _, c := range done.Restart {
-		l.report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf("%s = %s needs a restart; it runs with %s", named(c), c.To, c.From)})
+		text := fmt.Sprintf("%s = %s needs a restart; it runs with %s", named(c), orNone(c.To), orNone(c.From))
+		if c.Key == "flow" { // it has come or gone as a whole
+			text = fmt.Sprintf("flow %s is %s in the file, which needs a restart", c.Flow, c.To)
+		}
+		l.report(stream.Event{Severity: stream.Warn, Message: text})
 	}
+}
+
+// side is the flow and the cluster whose clients a change is about.
+func side(c config.Change) string {
+	of, _, _ := strings.Cut(c.Key, ".")
+	return c.Flow + " " + of
+}
+
+// orNone is a value for people.
+func orNone(value string) string {
+	if value == "" {
+		return "(none)"
+	}
+	return value
 }
 
 // named is the key of a change, with its flow.

@@ -50,6 +50,9 @@ mirror answers).`,
 			if err != nil {
 				return err
 			}
+			for _, w := range conf.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "mirror:", w)
+			}
 			if another(done.File, args[0]) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "mirror: note: the mirror at %s runs with %s, and has looked at that file; send SIGHUP to yours\n", conf.StatusAddress, done.File)
 			}
@@ -124,10 +127,10 @@ func showReload(w io.Writer, done reloaded) {
 		verb = "would change"
 	}
 	for _, c := range done.Applied {
-		fmt.Fprintf(w, "%s: %s: %s -> %s\n", verb, named(c), c.From, c.To)
+		fmt.Fprintf(w, "%s: %s: %s -> %s\n", verb, named(c), orNone(c.From), orNone(c.To))
 	}
 	for _, c := range done.Restart {
-		fmt.Fprintf(w, "needs a restart: %s: %s -> %s\n", named(c), c.From, c.To)
+		fmt.Fprintf(w, "needs a restart: %s: %s -> %s\n", named(c), orNone(c.From), orNone(c.To))
 	}
 	if len(done.Applied)+len(done.Restart) == 0 {
 		fmt.Fprintln(w, "nothing differs")

@@ -155,3 +155,24 @@ func TestReloadChangesWhatItSays(t *testing.T) {
 		}
 	}
 }
+
+// Credentials that come with another way to log in are not in use before a restart, and not said to be.
+func TestCredentialsOfAnotherMechanismWait(t *testing.T) {
+	l, secrets, _ := reloading(t)
+	file := fmt.Sprintf(strings.ReplaceAll(providedProperties, "= PLAIN\n", "= SCRAM-SHA-256\n"), secrets)
+	overwrite(t, l.path, strings.ReplaceAll(file, "plain.PlainLoginModule", "scram.ScramLoginModule")+"log.level = warn\n")
+	overwrite(t, secrets, "user=bob\npassword=second-secret\n")
+	done, err := l.reload(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Applied) != 1 || done.Applied[0].Key != "log.level" || !strings.Contains(fmt.Sprint(done.Restart), "sasl.jaas.config") {
+		t.Errorf("applied %v, needs a restart %v", done.Applied, done.Restart)
+	}
+	if done.File != l.path {
+		t.Errorf("read %s, want %s", done.File, l.path)
+	}
+	if another(l.path, l.path) || another("absent", l.path) || !another(secrets, l.path) {
+		t.Error("which file a mirror runs with is not told")
+	}
+}
