@@ -187,12 +187,21 @@ func (r *replication) duties(ctx context.Context) error {
 	defer over()
 	group, ctx := errgroup.WithContext(ctx)
 	renewed := r.renewed.wait()
+	ended := func() error {
+		if err := group.Wait(); !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	}
 	group.Go(func() error {
 		defer over()
 		return r.hold.awaitEnd(ctx, renewed)
 	})
+	if r.conf().Heartbeats { // they need no source
+		group.Go(func() error { return r.heartbeats(ctx) })
+	}
 	if err := r.persist(ctx, "refresh topics", r.refresh); err != nil {
-		return group.Wait()
+		return ended()
 	}
 	var known *checkpoint.Known
 	err := r.persist(ctx, "read what is known of the source", func(ctx context.Context) (err error) {
@@ -200,21 +209,15 @@ func (r *replication) duties(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return group.Wait()
+		return ended()
 	}
 	group.Go(func() error { return r.syncConfigs(ctx) })
 	group.Go(func() error { return r.syncACLs(ctx, r.conf().SyncACLs) })
 	group.Go(func() error { return r.keepEnds(ctx, known) })
-	if r.conf().Heartbeats {
-		group.Go(func() error { return r.heartbeats(ctx) })
-	}
 	if r.conf().Checkpoints.Enabled {
 		group.Go(func() error { return r.keepGroups(ctx, known) })
 	}
-	if err := group.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return ended()
 }
 
 // syncConfigs carries topic configs over, at once and at each interval.

@@ -163,14 +163,20 @@ func (r *replication) gained(ctx context.Context, list []stream.Partition) {
 // else's already, and whatever this process knew of them that is not noted counts no more.
 func (r *replication) lost(ctx context.Context, list []stream.Partition, gently bool) {
 	remotes, duties := r.split(list)
+	if !gently { // before anything that takes time
+		r.hold.leave(remotes)
+		r.letGo(ctx, remotes, gently)
+	}
 	if duties {
 		r.hold.giveDuties(ctx)
 	}
 	if len(remotes) == 0 {
 		return
 	}
-	r.hold.leave(remotes)
-	r.letGo(ctx, remotes, gently)
+	if gently {
+		r.hold.leave(remotes)
+		r.letGo(ctx, remotes, gently)
+	}
 	r.hold.drop(remotes)
 	if gently && ctx.Err() == nil {
 		r.hold.keep()
@@ -191,7 +197,7 @@ func (r *replication) lost(ctx context.Context, list []stream.Partition, gently 
 	if r.syncs != nil {
 		r.syncs.forget(sources)
 	}
-	if !gently {
+	if !gently || ctx.Err() != nil { // others may have noted something while this process passed it over
 		for _, p := range remotes {
 			r.offsets.exact.Forget(p)
 		}

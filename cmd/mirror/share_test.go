@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"tandem/internal/offsetsync"
 	"tandem/internal/replicate"
 	"tandem/internal/replicate/position"
+	"tandem/internal/replicate/topics"
 	"tandem/internal/stream"
 )
 
@@ -22,6 +24,11 @@ func sharing(t *testing.T) *replication {
 	r := &replication{flow: f, round: make(chan struct{}, 1)}
 	r.offsets = &offsets{flow: f, exact: offsetsync.NewMap(1<<20, nil), told: make(map[stream.Partition]bool), pointed: make(map[stream.Partition]bool)}
 	r.offsets.exact.Held(f.hold.has)
+	log := &writtenLog{}
+	r.anchors, r.positions = position.NewAnchorStore(log, "anchors", conf.Flow), position.New(log, "offsets", 1, conf.Flow)
+	r.journal, _ = followed(&noteLog{}, f.hold)
+	r.syncs = &syncs{flow: f, writer: offsetsync.NewWriter(100), kick: make(chan struct{}, 1)}
+	r.latest = topics.Snapshot{Topics: []topics.Topic{{Source: stream.Topic{Name: "orders", Partitions: 3}, Remote: stream.Topic{Name: "A.orders", Partitions: 3}}}}
 	return r
 }
 
@@ -71,6 +78,41 @@ func TestPartitionsAreBegunWith(t *testing.T) {
 	stand, err := r.offsets.stand(fresh, left, ends, noted)
 	if !stand || !errors.Is(err, away) || !r.offsets.begun(remoteOf(0)) || r.offsets.begun(remoteOf(1)) || r.offsets.begun(remoteOf(2)) {
 		t.Errorf("stand %v, %v; begun with %v", stand, err, r.offsets.told)
+	}
+}
+
+// What is known of partitions that another process goes on with leaves with them: a late offset sync would look like a rewind. And where
+// that one may have begun before this one had stopped, what it has noted meanwhile is read again.
+func TestWhatLeavesWithPartitions(t *testing.T) {
+	hurried, hurry := context.WithCancel(t.Context())
+	hurry()
+	for _, c := range []struct {
+		story  string
+		ctx    context.Context //nolint:containedctx // of the call
+		gently bool
+		again  int
+	}{
+		{"the group waits", t.Context(), true, 0},
+		{"the group has waited for long enough", hurried, true, 1},
+		{"it is somebody else's already", t.Context(), false, 1},
+	} {
+		r := sharing(t)
+		one := remoteOf(1)
+		r.hold.add([]stream.Partition{one, remoteOf(2)})
+		for _, n := range []int32{1, 2} {
+			r.syncs.ack(stream.Ack{Source: stream.Partition{Topic: "orders", Number: n}, Remote: remoteOf(n), Bytes: 1, Runs: []stream.Run{{Count: 5}}})
+		}
+		r.lost(c.ctx, []stream.Partition{one}, c.gently)
+		r.syncs.promote()
+		if due := r.syncs.writer.Due(syncsAtOnce); len(due) != 1 || due[0].Source.Number != 2 {
+			t.Errorf("%s: offset syncs that wait: %v, want that of partition 2", c.story, due)
+		}
+		if again := r.journal.takeAgain(); len(again) != c.again {
+			t.Errorf("%s: to be read again: %v", c.story, again)
+		}
+		if r.hold.has(one) || !r.hold.has(remoteOf(2)) {
+			t.Errorf("%s: held: %v", c.story, r.hold.remotes)
+		}
 	}
 }
 
