@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tandem/internal/config"
+	"tandem/internal/kafka"
 	"tandem/internal/replicate/position"
 	"tandem/internal/stream"
 )
@@ -26,8 +28,8 @@ out for a partition that is halted because its source was truncated, made anew, 
 
 Stop mirror before, on all machines, and start it afterwards.
 
-Exit statuses: 0 noted, 1 failed half way (run it again), 2 cannot run (bad arguments or file; the flow or partition does not
-exist, or has not been replicated yet).`,
+Exit statuses: 0 noted, 1 failed half way (run it again), 2 cannot run (bad arguments or file; a cluster does not answer; mirror or
+MirrorMaker 2 runs; the flow or partition does not exist, or has not been replicated yet).`,
 		Example: `  mirror position mm2.properties "A->B" orders/0 12000`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 4 {
@@ -50,8 +52,11 @@ exist, or has not been replicated yet).`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), positionWait)
 			defer cancel()
-			was, err := setPosition(ctx, conf.Flows[i], at)
-			if err != nil {
+			was, err := setPosition(ctx, cmd.ErrOrStderr(), conf.Flows[i], at)
+			switch kind := kafka.Classify(err); {
+			case kind == kafka.Unreachable || kind == kafka.Authentication:
+				return cannotRun{fmt.Errorf("set the position of %s: %s", at.Partition, kafka.Explain(err))}
+			case err != nil:
 				return fmt.Errorf("set the position of %s: %w", at.Partition, err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s of %s goes on at offset %d at the next start (%s)\n", at.Partition, conf.Flows[i].Source, at.offset, was)
@@ -83,13 +88,16 @@ func parsePlace(partition, offset string) (nextPlace, error) {
 }
 
 // setPosition notes a place in both topics, and tells what was noted before.
-func setPosition(ctx context.Context, c config.Flow, at nextPlace) (was string, err error) {
+func setPosition(ctx context.Context, tell io.Writer, c config.Flow, at nextPlace) (was string, err error) {
 	f := &flow{report: func(stream.Event) {}}
 	f.settings.Store(&c)
 	f.clients, err = open(c)
 	defer f.clients.close()
 	if err != nil {
 		return "", cannotRun{err}
+	}
+	if err := f.alone(ctx, tell); err != nil {
+		return "", err
 	}
 	id, err := f.checkPlace(ctx, at)
 	if err != nil {
@@ -122,6 +130,36 @@ func setPosition(ctx context.Context, c config.Flow, at nextPlace) (was string, 
 	}
 	anchors.Set(remote, next)
 	return was, anchors.Flush(ctx)
+}
+
+const (
+	aloneAsked = 500 * time.Millisecond // between two looks
+	aloneMore  = 2 * time.Second        // that brokers take to end a session
+)
+
+// alone makes sure that nobody replicates the flow, who would write positions of its own over ours. A process that was killed is a
+// member until its session is over. Where we may not see the group, the user's word counts.
+func (f *flow) alone(ctx context.Context, tell io.Writer) error {
+	c := f.conf()
+	wait := c.Sharing.Session + aloneMore
+	for deadline, told := time.Now().Add(wait), false; ; told = true {
+		members, err := f.clients.target.GroupMembers(ctx, c.Sharing.Group)
+		if err != nil || len(members) == 0 {
+			return nil //nolint:nilerr // what follows tells of a cluster that is away
+		}
+		who := fmt.Sprintf("group %s of %s has members (%s)", c.Sharing.Group, c.Target, strings.Join(members, ", "))
+		if time.Now().After(deadline) {
+			return cannotRun{fmt.Errorf("mirror or MirrorMaker 2 runs: %s, and would go on where it is; stop it, then run this again", who)}
+		}
+		if !told {
+			fmt.Fprintf(tell, "mirror: %s; waiting up to %s for them to leave\n", who, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(aloneAsked):
+		}
+	}
 }
 
 // checkPlace makes sure that the source has the offset, and tells the id of its topic.
