@@ -68,6 +68,7 @@ func (r *replication) keepTopics(ctx context.Context) error {
 	r.begun = true
 	r.board.show(r.conf().Flow, r.pipe)
 	group, ctx := errgroup.WithContext(ctx)
+	r.announce()
 	if reloaded {
 		group.Go(func() error { // beside the rest: the source may be away
 			_ = r.persist(ctx, "refresh topics", r.refresh) // ctx has ended

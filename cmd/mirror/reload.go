@@ -105,11 +105,18 @@ func (l *reloader) apply(next *config.Config) error {
 	}
 	for _, f := range l.flows {
 		if c := flowOf(next, f.conf().Flow); c != nil {
-			f.renew(*c)
+			f.renew(*c, !l.lacks(next, c.Flow))
 		}
 	}
 	l.level.SetLevel(levelNamed(next.LogLevel))
 	return nil
+}
+
+// lacks says that a flow needs a restart to run by a file's settings.
+func (l *reloader) lacks(next *config.Config, flow stream.Flow) bool {
+	return slices.ContainsFunc(config.Diff(l.started, next), func(c config.Change) bool {
+		return !c.Live && (c.Flow == "" || c.Flow == flow.String())
+	})
 }
 
 func flowOf(c *config.Config, f stream.Flow) *config.Flow {
@@ -243,9 +250,12 @@ func (f *flow) renewClients(next config.Flow) {
 	}
 }
 
-// renew takes settings over that need no restart.
-func (f *flow) renew(next config.Flow) {
+// renew takes settings over that need no restart. entirely says that these are all that differ.
+func (f *flow) renew(next config.Flow, entirely bool) {
 	now := *f.conf()
+	if entirely {
+		now.TakeHash(next)
+	}
 	f.renewClients(next)
 	now.Topics, now.ConfigFilter, now.Groups = next.Topics, next.ConfigFilter, next.Groups
 	now.Opposite.Topics, now.Archive.Topics = next.Opposite.Topics, next.Archive.Topics

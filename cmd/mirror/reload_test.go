@@ -153,6 +153,25 @@ func TestReloadChangesWhatItSays(t *testing.T) {
 		if again, err := l.reload(t.Context(), false); err != nil || len(again.Applied) > 0 {
 			t.Errorf("%s: once more: %v %v", c.key, again, err)
 		}
+		// A process that is started with the file by now runs the flow by the same settings; what waits for a restart makes them differ.
+		started := func() string {
+			t.Helper()
+			conf, err := config.Load(l.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conf.Flows[0].Hash()
+		}
+		if now := l.flows[0].conf().Hash(); now != started() {
+			t.Errorf("%s: others are told that it runs by other settings", c.key)
+		}
+		overwrite(t, l.path, string(text)+c.key+" = "+c.value+"\ntopic.recreated = follow\n")
+		if _, err := l.reload(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if now := l.flows[0].conf().Hash(); now == started() {
+			t.Errorf("%s: others are not told that it lacks a restart", c.key)
+		}
 	}
 }
 

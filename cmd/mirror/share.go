@@ -112,6 +112,16 @@ func (r *replication) want() {
 	}
 }
 
+// announce tells the others by which settings this process runs the flow since a reload.
+func (r *replication) announce() {
+	r.handing.Lock()
+	member := r.member
+	r.handing.Unlock()
+	if member != nil {
+		member.RunsBy(r.conf().Hash())
+	}
+}
+
 func (r *replication) setMember(m *kafka.Share) {
 	r.vouches(m)
 	r.handing.Lock()

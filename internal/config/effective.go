@@ -221,6 +221,9 @@ func sortSettings(all []setting) {
 // instance, status address, log level), and does not change with the order of lines.
 func (f Flow) Hash() string { return f.hash }
 
+// TakeHash says that the flow runs by other settings now, all of which could be applied.
+func (f *Flow) TakeHash(of Flow) { f.hash = of.hash }
+
 // differs are the client settings that change what the target gets.
 var differs = []string{"auto.offset.reset", "isolation.level", "compression.type"}
 

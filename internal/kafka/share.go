@@ -57,10 +57,11 @@ type Share struct {
 	client Client
 	conf   ShareConfig
 
-	mu     sync.Mutex
-	want   []string // sorted
-	member identity
-	wanted chan struct{} // has one entry when want has changed
+	mu       sync.Mutex
+	want     []string // sorted
+	settings string   // as of the last RunsBy
+	member   identity
+	wanted   chan struct{} // has one entry when want or settings have changed
 }
 
 // identity is what the group knows us by.
@@ -81,7 +82,7 @@ func NewShare(c Client, conf ShareConfig) (*Share, error) {
 	case conf.Gained == nil || conf.Lost == nil:
 		return nil, errors.New("share partitions: nobody to tell of them")
 	}
-	return &Share{client: c, conf: conf, member: identity{generation: -1}, wanted: make(chan struct{}, 1)}, nil
+	return &Share{client: c, conf: conf, settings: conf.Settings, member: identity{generation: -1}, wanted: make(chan struct{}, 1)}, nil
 }
 
 // Want names the topics of the cluster whose partitions this process shares in; it replaces the names before. A topic that
@@ -97,21 +98,32 @@ func (s *Share) Want(topics []string) {
 	signal(s.wanted)
 }
 
+// RunsBy is the hash of the settings from now on. It may be called before and during Run.
+func (s *Share) RunsBy(settings string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settings == settings {
+		return
+	}
+	s.settings = settings
+	signal(s.wanted)
+}
+
 func (s *Share) wants() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.want
 }
 
-// takeWants is wants for a round, which makes the news of them old.
-func (s *Share) takeWants() []string {
+// takeWants is what is wanted, and the settings, for a round, which makes the news of them old.
+func (s *Share) takeWants() (topics []string, settings string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
 	case <-s.wanted:
 	default:
 	}
-	return s.want
+	return s.want, s.settings
 }
 
 // Member is who we are in the group now, as a transaction's offsets are committed with it (KIP-447). The generation is -1

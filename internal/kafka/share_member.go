@@ -95,7 +95,7 @@ func (m *membership) run(ctx context.Context) error {
 			return m.leave(opsCtx)
 		case answer = <-m.answers:
 		case <-m.share.wanted:
-			m.ask("other topics are wanted")
+			m.ask("other topics are wanted, or settings are others")
 		case <-m.held.changed:
 		case <-tick.C:
 		case <-retry.C:
@@ -298,8 +298,9 @@ func (m *membership) look(now time.Time) {
 // join begins a round.
 func (m *membership) join() {
 	keep, going := m.held.claims()
-	s := &subscription{settings: m.conf.Settings, host: m.conf.Host, generation: m.me.generation, asks: m.asks, keep: keep, going: going}
-	id, why, topics, before, epoch := m.me.id, m.why, m.share.takeWants(), m.counts, m.epoch
+	topics, settings := m.share.takeWants()
+	s := &subscription{settings: settings, host: m.conf.Host, generation: m.me.generation, asks: m.asks, keep: keep, going: going}
+	id, why, before, epoch := m.me.id, m.why, m.counts, m.epoch
 	ctx, cancel := context.WithCancel(m.opsCtx)
 	m.joining, m.cancelJoin, m.why, m.tried = true, cancel, "", true
 	m.do(func() func(time.Time) error {

@@ -175,6 +175,11 @@ func TestShareJoinsGrowsAndLeaves(t *testing.T) {
 		t.Errorf("b is %q, %q, %d", id, instance, generation)
 	}
 
+	b.RunsBy("same") // after a reload
+	l.until("the word of it", func(map[string]int) bool {
+		return !slices.ContainsFunc(a.knows(), func(m ShareMember) bool { return m.Settings != "same" })
+	})
+
 	// A topic that one of them sees first and that does not exist yet.
 	a.Want([]string{"A.orders", "A.new", "mm2-tandem.A.internal"})
 	if err := cluster.CreateTopic("A.new", 4, nil); err != nil {
