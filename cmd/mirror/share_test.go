@@ -117,3 +117,25 @@ func TestWhatLeavesWithPartitions(t *testing.T) {
 }
 
 func remoteOf(n int32) stream.Partition { return stream.Partition{Topic: "A.orders", Number: n} }
+
+// Groups are translated by whoever is on duty, also where MM2 has copied what another process copies by now.
+func TestMM2sOffsetSyncsCountForWhatOthersCopy(t *testing.T) {
+	r := sharing(t)
+	r.offsets.mm2 = offsetsync.NewStore(false)
+	source := stream.Partition{Topic: "orders", Number: 1}
+	for _, s := range []offsetsync.Sync{{Source: source, Up: 100, Down: 50}, {Source: source, Up: 200, Down: 150}} {
+		r.offsets.mm2.Add(s)
+	}
+	r.offsets.mm2.Ready()
+	r.offsets.below(r.everything())
+	at, err := r.offsets.exact.Translate(t.Context(), remoteOf(1), 100)
+	if err != nil || at.Offset != 50 || at.Class != stream.Exact {
+		t.Errorf("100 is at %+v, %v; want 50", at, err)
+	}
+	// Nothing more is known of a partition that was taken away, until it is told anew.
+	r.lost(t.Context(), []stream.Partition{remoteOf(1)}, false)
+	r.offsets.below(r.everything())
+	if at, _ := r.offsets.exact.Translate(t.Context(), remoteOf(1), 200); at.Offset != 150 {
+		t.Errorf("200 is at %+v, want 150", at)
+	}
+}
