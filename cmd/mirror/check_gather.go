@@ -111,9 +111,33 @@ func (g *gathering) admin(alias string) *kafka.Admin {
 	return nil
 }
 
-// first finds out whether the cluster is there at all.
+// lookAt is Admin.Look, but ends with ctx: where something else than a broker listens, a connection is given up much later.
+func lookAt(ctx context.Context, admin *kafka.Admin) (kafka.ClusterLook, error) {
+	type answer struct {
+		look kafka.ClusterLook
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		l, err := admin.Look(ctx)
+		answers <- answer{l, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.look, a.err
+	case <-ctx.Done():
+		return kafka.ClusterLook{}, ctx.Err()
+	}
+}
+
+// first finds out whether the cluster is there at all. It takes a part of the time, so that there is some left for the others.
 func (g *gathering) first(ctx context.Context, c *doctor.Cluster, admin *kafka.Admin) {
-	look, err := admin.Look(ctx)
+	if end, bounded := ctx.Deadline(); bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/3)
+		defer cancel()
+	}
+	look, err := lookAt(ctx, admin)
 	if err != nil {
 		c.Trouble, c.Refused = kafka.Explain(err), kafka.Classify(err) == kafka.Authentication
 		return
@@ -134,7 +158,7 @@ func (g *gathering) first(ctx context.Context, c *doctor.Cluster, admin *kafka.A
 	// Flows may come in by other logins; what keeps one of them out is as bad.
 	for login, a := range g.admins {
 		if login.Cluster == c.Alias && a != admin {
-			if _, err := a.Look(ctx); err != nil {
+			if _, err := lookAt(ctx, a); err != nil {
 				c.Trouble, c.Refused = kafka.Explain(err)+" ("+login.Client+")", kafka.Classify(err) == kafka.Authentication
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -262,6 +263,24 @@ func TestCheckOfWrongClients(t *testing.T) {
 	for words, times := range map[string]int{
 		"BLOCKER  file: cluster a: read sasl.mechanism: ": 1, "needed by a->b, b->a": 1, "reach, a": 0, "reach, b: does not answer: ": 1,
 	} {
+		if n := strings.Count(p.out.String(), words); n != times {
+			t.Errorf("%q is there %d times, want %d:\n%s", words, n, times, &p.out)
+		}
+	}
+}
+
+// A port where nobody answers does not take the time that the other cluster needs, nor more than there is.
+func TestCheckOfASilentPort(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, west, _ := pair(t, "")
+	p := start(t, "check", file(t, fmt.Sprintf("clusters = a, b\na.bootstrap.servers = %s\nb.bootstrap.servers = %s\na->b.enabled = true\nstatus.address =\n%s",
+		l.Addr(), west.Bootstrap(), oneBroker)), "--timeout", "3s")
+	p.exit()
+	for words, times := range map[string]int{"reach, a: does not answer: no answer from the cluster in time": 1, "reach, b": 0, "b: cluster ": 1} {
 		if n := strings.Count(p.out.String(), words); n != times {
 			t.Errorf("%q is there %d times, want %d:\n%s", words, n, times, &p.out)
 		}

@@ -81,7 +81,7 @@ func Text(w io.Writer, all []Finding, c Checked) {
 		if k.Complete {
 			fmt.Fprintf(w, "%s: %s, %s needed\n", k.Flow, counted(k.Topics, "topic"), counted(k.Rights, "right"))
 		} else {
-			fmt.Fprintf(w, "%s: was not looked at in full, since a cluster does not answer\n", k.Flow)
+			fmt.Fprintf(w, "%s: was not looked at in full, since not all of its clusters could be asked\n", k.Flow)
 		}
 	}
 	if len(all) == 0 {

@@ -211,7 +211,11 @@ func Explain(err error) string {
 		if reason := tlsReason(err); reason != "" {
 			return oneLine("TLS handshake failed: " + reason)
 		}
-		return oneLine("authentication failed: " + brokerWords(err))
+		words := brokerWords(err)
+		if strings.HasPrefix(words, kerr.IllegalSaslState.Message) {
+			words += " (the listener may not ask for a login: check security.protocol and the port)"
+		}
+		return oneLine("authentication failed: " + words)
 	case Authorization:
 		words := brokerWords(err)
 		name, _, _ := strings.Cut(words, ":")
