@@ -101,7 +101,7 @@ archive.flush.interval.ms = 100
 // are not told twice.
 func TestArchive(t *testing.T) {
 	dir := t.TempDir()
-	east, west, path := pair(t, eastToWest+"status.address = 127.0.0.1:0\n"+fmt.Sprintf(archived, dir))
+	east, west, path := pair(t, eastToWest+"status.address = 127.0.0.1:0\ngroup.instance.id = one\n"+fmt.Sprintf(archived, dir))
 	orders := written(t, east, "orders")
 	p := start(t, path)
 	p.arrives(west, "east.orders", orders)
