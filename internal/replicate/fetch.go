@@ -71,6 +71,11 @@ type fetcher struct {
 	held     map[stream.Partition]bool
 	recent   []stream.Partition // those that the last answer brought records of
 
+	// A partition that is let go and read again between two requests is, to the broker, one that was in the session all the time: it
+	// says nothing of it until something is new. What it has said before goes to the new reading with the next answer.
+	dropped map[stream.Partition]*reading // since the last request
+	again   []chunk
+
 	waitsUntil atomic.Int64 // as of a gate: nothing at all is read
 }
 
@@ -93,6 +98,7 @@ func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes,
 		pending:  make(chan struct{}, 1),
 		readings: make(map[stream.Partition]*reading),
 		held:     make(map[stream.Partition]bool),
+		dropped:  make(map[stream.Partition]*reading),
 	}
 }
 
@@ -100,12 +106,28 @@ func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes,
 func (f *fetcher) read(place stream.Place, generation uint64, g *gate) {
 	f.ask(func() {
 		r := &reading{place: place, generation: generation, gate: g, high: -1}
+		f.retell(r)
 		f.readings[place.Partition] = r
 		delete(f.held, place.Partition)
 		g.held.Store(false)
 		f.paced(r)
 		f.enter(r)
 	})
+}
+
+// retell has a reading hear what the broker has said of its partition, and will not say again.
+func (f *fetcher) retell(r *reading) {
+	p := r.place.Partition
+	before, ok := f.readings[p]
+	if !ok {
+		before, ok = f.dropped[p]
+	}
+	delete(f.dropped, p)
+	if !ok || before.high < 0 || before.place.Topic != r.place.Topic {
+		return
+	}
+	r.high = before.high
+	f.again = append(f.again, chunk{partition: p, generation: r.generation, gate: r.gate, next: r.place.Offset, epoch: EpochOf(r.place.LastEpoch), high: r.high})
 }
 
 // stop makes the loop let go of a partition.
@@ -126,6 +148,9 @@ func (f *fetcher) wake() {
 }
 
 func (f *fetcher) drop(p stream.Partition) {
+	if r, ok := f.readings[p]; ok {
+		f.dropped[p] = r
+	}
 	delete(f.readings, p)
 	delete(f.held, p)
 	f.session.Forget(p)
@@ -215,11 +240,16 @@ func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 	fetched, err := f.session.Fetch(ctx, stream.FetchBounds{
 		MaxWaitMillis: int32(f.fetchWait().Milliseconds()), MinBytes: 1, MaxBytes: int32(reserved),
 	})
-	if err != nil {
+	again := f.again
+	f.again = nil
+	clear(f.dropped)
+	if err != nil { // the next request opens a session, and is told everything
 		f.budget.add(-reserved)
 		return fetchAnswer{}, err
 	}
-	return f.frame(ctx, fetched, reserved), nil
+	answer := f.frame(ctx, fetched, reserved)
+	answer.chunks = append(again, answer.chunks...)
+	return answer, nil
 }
 
 // starve says that there is no memory for an answer: see Pipe.relieve.
