@@ -102,7 +102,9 @@ func (p planned) print(w io.Writer) {
 	}
 	for _, t := range p.Configs {
 		for _, c := range t.Changes {
-			if c.Reset {
+			if !c.Reset && c.From == c.To {
+				fmt.Fprintf(w, "  set %s of %s to %q, which it has from the brokers now\n", c.Name, t.Topic, c.To)
+			} else if c.Reset {
 				fmt.Fprintf(w, "  reset %s of %s, which is %q, to the brokers' default\n", c.Name, t.Topic, c.From)
 			} else {
 				fmt.Fprintf(w, "  set %s of %s to %q; it is %q\n", c.Name, t.Topic, c.To, c.From)
