@@ -317,20 +317,3 @@ func (r *replication) note(a stream.Ack) {
 		r.positions.Set(a.Source, a.Next-1)
 	}
 }
-
-// tellOf hands an ack to those who listen, when it is certain.
-func (r *replication) tellOf(a stream.Ack) {
-	r.offsets.exact.Ack(a)
-	if a.Bytes == 0 {
-		return
-	}
-	if r.syncs != nil {
-		r.syncs.ack(a)
-	}
-	if r.archive != nil {
-		r.archive.runs.ack(a)
-	}
-	if r.observe != nil {
-		r.observe(r.conf().Flow, a)
-	}
-}

@@ -447,35 +447,3 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(), Throttle: r.throttle,
 	})
 }
-
-// acked notes what the target has appended. An ack without bytes only tells a place.
-func (r *replication) acked(a stream.Ack) {
-	more := false
-	if a.NextDown >= 0 || !r.conf().TwoWay { // where others write as well, the records behind an older anchor are found, behind none they are not
-		more = r.memory.set(a.Remote, position.Anchor{
-			Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
-		})
-	}
-	r.offsets.exact.Ack(a)
-	if a.Bytes == 0 && !more { // else a killed process had sent records that are certain by now
-		return
-	}
-	last := a.Next - 1
-	if n := len(a.Runs); n > 0 {
-		run := a.Runs[n-1]
-		last = run.Up + stream.Upstream(run.Count) - 1
-	}
-	r.positions.Set(a.Source, last)
-	if a.Bytes == 0 {
-		return
-	}
-	if r.syncs != nil {
-		r.syncs.ack(a)
-	}
-	if r.archive != nil {
-		r.archive.runs.ack(a)
-	}
-	if r.observe != nil {
-		r.observe(r.conf().Flow, a)
-	}
-}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"tandem/internal/replicate/position"
+	"tandem/internal/stream"
+)
+
+// acked notes what the target has appended. An ack without bytes only tells a place.
+func (r *replication) acked(a stream.Ack) {
+	more := false
+	if a.NextDown >= 0 || !r.conf().TwoWay { // where others write as well, the records behind an older anchor are found, behind none they are not
+		more = r.memory.set(a.Remote, position.Anchor{
+			Source: a.Topic, NextUp: a.Next, NextSequence: a.NextSequence, NextDown: a.NextDown, LeaderEpoch: a.LeaderEpoch,
+		})
+	}
+	if a.Bytes > 0 || more { // more: a killed process had sent records that are certain by now
+		last := a.Next - 1
+		if n := len(a.Runs); n > 0 {
+			run := a.Runs[n-1]
+			last = run.Up + stream.Upstream(run.Count) - 1
+		}
+		r.positions.Set(a.Source, last)
+	}
+	r.tellOf(a)
+}
+
+// tellOf hands an ack to those who listen, when it is certain.
+func (r *replication) tellOf(a stream.Ack) {
+	r.offsets.exact.Ack(a)
+	if a.Bytes == 0 {
+		return
+	}
+	if r.syncs != nil {
+		r.syncs.ack(a)
+	}
+	if r.archive != nil {
+		r.archive.runs.ack(a)
+	}
+	if r.observe != nil {
+		r.observe(r.conf().Flow, a)
+	}
+}
