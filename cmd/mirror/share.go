@@ -174,6 +174,8 @@ func (r *replication) gained(ctx context.Context, list []stream.Partition) {
 func (r *replication) lost(ctx context.Context, list []stream.Partition, gently bool) {
 	remotes, duties := r.split(list)
 	if !gently { // before anything that takes time
+		r.tell(stream.Info, "the group does not count on this process any more: it stood still, or the group did not answer, for too long; it joins again",
+			stream.F("partitions", len(remotes)))
 		r.hold.leave(remotes)
 		r.letGo(ctx, remotes, gently)
 	}
