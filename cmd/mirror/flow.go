@@ -161,7 +161,7 @@ func (f *flow) persist(ctx context.Context, what string, step func(context.Conte
 			}
 			return nil
 		}
-		if reason := kafka.Explain(err); reason != told {
+		if reason := kafka.Explain(err); reason != told && !errors.Is(err, context.Canceled) { // that ctx ends, too, shows in a moment
 			told = reason
 			f.tell(stream.Warn, fmt.Sprintf("cannot %s: %s; trying again", what, reason))
 		}

@@ -46,7 +46,7 @@ func (r result) wantRefusal(t *testing.T, words ...string) {
 	}
 	var reasons []string
 	for l := range strings.Lines(r.stderr) {
-		if !strings.Contains(l, `"level":"info"`) {
+		if !strings.Contains(l, `"level":"info"`) && !strings.Contains(l, "did you mean") { // the hint may be what helps
 			reasons = append(reasons, l)
 		}
 	}

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,7 +62,7 @@ pace->paceB.throttle.topics = pace-s.*=%d
 	}
 
 	left := most/size - after
-	file := filepath.Join(filepath.Dir(m.logFile), "mm2.properties")
+	file := propertiesFile(t, properties)
 	if err := os.WriteFile(file, []byte(strings.Replace(properties, "throttle.topics", "#throttle.topics", 1)+"\nstatus.address = 127.0.0.1:0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
