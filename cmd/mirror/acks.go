@@ -14,14 +14,18 @@ func (r *replication) acked(a stream.Ack) {
 		})
 	}
 	if a.Bytes > 0 || more { // more: a killed process had sent records that are certain by now
-		last := a.Next - 1
-		if n := len(a.Runs); n > 0 {
-			run := a.Runs[n-1]
-			last = run.Up + stream.Upstream(run.Count) - 1
-		}
-		r.positions.Set(a.Source, last)
+		r.positions.Set(a.Source, lastOf(a))
 	}
 	r.tellOf(a)
+}
+
+// lastOf is the last record of an ack, as far as it tells; what it lets pass behind it is no record.
+func lastOf(a stream.Ack) stream.Upstream {
+	if n := len(a.Runs); n > 0 {
+		run := a.Runs[n-1]
+		return run.Up + stream.Upstream(run.Count) - 1
+	}
+	return a.Next - 1
 }
 
 // tellOf hands an ack to those who listen, when it is certain.

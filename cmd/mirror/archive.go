@@ -52,17 +52,16 @@ func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
 			return nil, fmt.Errorf("archive.encryption.key.url: %w", err)
 		}
 	}
-	a.store, err = store.Open(ctx, c.URL, store.Options{
-		S3: store.S3Options{
-			SSE: c.SSE, KMSKeyID: c.KMSKeyID, StorageClass: c.StorageClass, LockMode: c.LockMode, LockDays: c.LockDays,
-		},
-		Retried: a.retried,
-	})
+	a.store, err = store.Open(ctx, c.URL, store.Options{S3: s3Options(c), Retried: a.retried})
 	if err != nil {
 		a.close()
 		return nil, fmt.Errorf("archive.url: %w", err)
 	}
 	return a, nil
+}
+
+func s3Options(c config.Archive) store.S3Options {
+	return store.S3Options{SSE: c.SSE, KMSKeyID: c.KMSKeyID, StorageClass: c.StorageClass, LockMode: c.LockMode, LockDays: c.LockDays}
 }
 
 func (a *archiving) close() {
@@ -324,10 +323,7 @@ func (a *archiving) kick() {
 	if a == nil {
 		return
 	}
-	select {
-	case a.kicked <- struct{}{}:
-	default:
-	}
+	nudge(a.kicked)
 }
 
 // source is the cluster that is archived, on connections of the archive's own.

@@ -48,11 +48,10 @@ errors of the file and clusters that do not answer).`,
   mirror check mm2.properties --effective
   mirror check mm2.properties --plan`,
 		Args: func(cmd *cobra.Command, args []string) error {
+			if err := fileArgument("mirror check FILE; see mirror check --help")(cmd, args); err != nil {
+				return err
+			}
 			switch {
-			case len(args) == 0:
-				return cannotRun{errors.New("which mm2.properties? Usage: mirror check FILE; see mirror check --help")}
-			case len(args) > 1 && !cmd.Flags().Changed("clusters"):
-				return cannotRun{fmt.Errorf("one file, not %d: Usage: mirror check FILE; see mirror check --help", len(args))}
 			case o.effective && o.plan:
 				return cannotRun{errors.New("either --effective or --plan")}
 			case o.timeout <= 0:
@@ -149,11 +148,7 @@ func problems(conf *config.Config, err error) []doctor.Problem {
 		all[len(all)-1].Text += " (no cluster was asked)"
 	}
 	for _, w := range conf.Warnings {
-		text := w.Message
-		if w.Nearest != "" {
-			text += "; did you mean " + w.Nearest + "?"
-		}
-		all = append(all, doctor.Problem{Line: w.Line, Key: w.Key, Text: text})
+		all = append(all, doctor.Problem{Line: w.Line, Key: w.Key, Text: w.Text()})
 	}
 	return all
 }

@@ -407,9 +407,7 @@ func (g *gathering) archives(ctx context.Context) {
 }
 
 func listOne(ctx context.Context, a config.Archive) error {
-	s, err := store.Open(ctx, a.URL, store.Options{Patience: -1, S3: store.S3Options{
-		SSE: a.SSE, KMSKeyID: a.KMSKeyID, StorageClass: a.StorageClass, LockMode: a.LockMode, LockDays: a.LockDays,
-	}})
+	s, err := store.Open(ctx, a.URL, store.Options{Patience: -1, S3: s3Options(a)})
 	if err != nil {
 		return err
 	}

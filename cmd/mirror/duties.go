@@ -39,7 +39,8 @@ func (r *replication) duties(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		defer over()
-		return r.hold.awaitEnd(ctx, renewed)
+		r.hold.awaitEnd(ctx, renewed)
+		return nil
 	})
 	if r.conf().Heartbeats { // they need no source
 		group.Go(func() error { return r.heartbeats(ctx) })

@@ -205,7 +205,7 @@ func (r *replication) knownWriter(ctx context.Context) error {
 	if r.exactly == nil {
 		return nil
 	}
-	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	own := r.anchorStore(r.clients.target)
 	own.AddOrigin(r.exactly.writer.ID)
 	return own.Flush(ctx)
 }
@@ -216,7 +216,7 @@ func (r *replication) noteProducer(ctx context.Context, p position.Producer) err
 	if r.exactly == nil {
 		return r.anchors.Flush(ctx)
 	}
-	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	own := r.anchorStore(r.clients.target)
 	own.SetProducer(p)
 	return own.Flush(ctx)
 }
@@ -224,7 +224,7 @@ func (r *replication) noteProducer(ctx context.Context, p position.Producer) err
 // vouches has the group refuse the commits of a process whose partitions it has given to others.
 func (r *replication) vouches(m *kafka.Share) {
 	if r.exactly != nil {
-		r.exactly.txn.Guard(r.conf().Sharing.Group, stream.TandemTopic(r.conf().Flow.Source), m.Member)
+		r.exactly.txn.Guard(r.conf().Sharing.Group, r.tandemTopic(), m.Member)
 	}
 }
 
@@ -235,7 +235,7 @@ func (r *replication) catchUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.settled(ctx, stream.TandemTopic(r.conf().Flow.Source), 1); err != nil {
+	if err := r.settled(ctx, r.tandemTopic(), 1); err != nil {
 		return err
 	}
 	return r.journal.catchUp(ctx)
@@ -246,9 +246,9 @@ func (r *replication) convert(ctx context.Context, places map[stream.Partition]r
 	if err := r.memory.Remember(ctx, places); err != nil {
 		return err
 	}
-	own := position.NewAnchorStore(r.clients.target, stream.TandemTopic(r.conf().Flow.Source), r.conf().Flow)
+	own := r.anchorStore(r.clients.target)
 	for remote, p := range places {
-		own.Set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
+		own.Set(remote, anchorOf(p))
 	}
 	return own.Flush(ctx)
 }
@@ -310,10 +310,7 @@ func (r *replication) note(a stream.Ack) {
 	r.memory.set(a.Remote, position.Anchor{
 		Source: a.Topic, NextUp: a.Next, NextSequence: r.exactly.resume.Sequence(a.Remote), NextDown: -1, LeaderEpoch: a.LeaderEpoch,
 	})
-	if n := len(a.Runs); n > 0 {
-		run := a.Runs[n-1]
-		r.positions.Set(a.Source, run.Up+stream.Upstream(run.Count)-1)
-	} else if a.Bytes > 0 {
-		r.positions.Set(a.Source, a.Next-1)
+	if a.Bytes > 0 {
+		r.positions.Set(a.Source, lastOf(a))
 	}
 }

@@ -45,6 +45,9 @@ type flow struct {
 // conf are the settings of the flow, as of the last reload. What does not change without a restart is what it was at the start.
 func (f *flow) conf() *config.Flow { return f.settings.Load() }
 
+// tandemTopic is Tandem's own topic of the flow, on the target.
+func (f *flow) tandemTopic() string { return stream.TandemTopic(f.conf().Source) }
+
 // open makes the clients; nothing connects yet.
 func (f *flow) open() (err error) {
 	if f.clients, err = open(*f.conf()); err != nil {
@@ -345,7 +348,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.memory = &memory{store: r.anchors, notes: r.positions, exact: r.offsets.exact, flushMap: r.offsets.store, deferred: r.exactly != nil, shared: c.TwoWay, remote: r.remoteOf, positions: noted, anchors: remembered.Partitions}
 	r.failed = newFailedOver(r.flow)
 	r.journal = &journal{
-		log: r.clients.target, topic: stream.TandemTopic(c.Flow.Source), hold: r.hold,
+		log: r.clients.target, topic: r.tandemTopic(), hold: r.hold,
 		takeRuns: r.offsets.exact.Load, takeAnchor: r.memory.hear, takeFailover: r.failed.take,
 		damaged: func(what string, offset int64, err error) {
 			r.tell(stream.Warn, what, stream.F("offset", offset), stream.F("error", err))
@@ -377,7 +380,7 @@ func (f *flow) remoteOf(source stream.Partition) stream.Partition {
 // loadKnown reads what is known on the target of the source, for the duties.
 func (r *replication) loadKnown(ctx context.Context) (*checkpoint.Known, error) {
 	known := checkpoint.NewKnown()
-	err := r.clients.target.ReadAll(ctx, stream.TandemTopic(r.conf().Flow.Source), true, func(record stream.Record) error {
+	err := r.clients.target.ReadAll(ctx, r.tandemTopic(), true, func(record stream.Record) error {
 		if err := known.TakeTandem(record); err != nil {
 			r.tell(stream.Warn, "what was known of the source is damaged; it is looked up anew", stream.F("error", err))
 		}
@@ -386,16 +389,21 @@ func (r *replication) loadKnown(ctx context.Context) (*checkpoint.Known, error) 
 	return known, err
 }
 
+// anchorStore keeps anchors in Tandem's own topic, by way of a log of the target.
+func (f *flow) anchorStore(log position.Log) *position.AnchorStore {
+	return position.NewAnchorStore(log, f.tandemTopic(), f.conf().Flow)
+}
+
 // loadAnchors reads what Tandem has noted of the flow.
 func (f *flow) loadAnchors(ctx context.Context) (*position.AnchorStore, position.Anchors, error) {
-	topic := stream.TandemTopic(f.conf().Flow.Source)
+	topic := f.tandemTopic()
 	if err := topics.EnsureTandem(ctx, f.clients.target, topic, f.conf().OffsetsFactor); err != nil {
 		return nil, position.Anchors{}, err
 	}
 	if err := f.settled(ctx, topic, 1); err != nil {
 		return nil, position.Anchors{}, err
 	}
-	store := position.NewAnchorStore(f.notes(), topic, f.conf().Flow)
+	store := f.anchorStore(f.notes())
 	anchors, err := store.Load(ctx)
 	return store, anchors, err
 }

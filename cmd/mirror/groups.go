@@ -32,7 +32,7 @@ func (r *replication) keepGroups(ctx context.Context, known *checkpoint.Known) e
 		Flow: c.Flow, Source: r.clients.source, Target: r.clients.target, Log: r.clients.target,
 		Translate: r.translate, Home: r.home, Durable: r.offsets.store, Away: r.failed.groups,
 		Groups: c.Groups.Accepts, Topics: c.Topics.Replicates,
-		CheckpointsTopic: topic, TandemTopic: stream.TandemTopic(c.Flow.Source), Known: known,
+		CheckpointsTopic: topic, TandemTopic: r.tandemTopic(), Known: known,
 		Interval: c.Checkpoints.Interval, Refresh: c.Checkpoints.Refresh, Sync: c.GroupSync.Interval,
 		Report: r.report,
 	})
@@ -199,7 +199,7 @@ func (r *replication) keepEnds(ctx context.Context, known *checkpoint.Known) err
 		if err != nil || len(records) == 0 {
 			return err
 		}
-		if err := r.clients.target.Append(ctx, stream.TandemTopic(r.conf().Flow.Source), records); err != nil {
+		if err := r.clients.target.Append(ctx, r.tandemTopic(), records); err != nil {
 			return err
 		}
 		ends.Stored()

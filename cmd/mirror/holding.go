@@ -16,10 +16,10 @@ type holding struct {
 	remotes map[stream.Partition]bool
 	leaving map[stream.Partition]bool // of remotes: they are about to be given up, and nothing more is sent
 	duties  bool
-	kept    *kept         // for the archive; nil before the group has answered
-	since   time.Time     // when it was made
-	busy    bool          // the duties are being done, or wound up
-	changed chan struct{} // closed when any of it changes
+	kept    *kept     // for the archive; nil before the group has answered
+	since   time.Time // when it was made
+	busy    bool      // the duties are being done, or wound up
+	changed bell      // any of it has changed
 }
 
 // kept is what the group said last that falls to this process. It stays while the group cannot be asked: the archive needs no target, and
@@ -33,7 +33,7 @@ type kept struct {
 const answerWait = 3 * time.Second
 
 func newHolding() *holding {
-	return &holding{since: time.Now(), remotes: make(map[stream.Partition]bool), leaving: make(map[stream.Partition]bool), changed: make(chan struct{})}
+	return &holding{since: time.Now(), remotes: make(map[stream.Partition]bool), leaving: make(map[stream.Partition]bool)}
 }
 
 // has says that this process writes to a remote partition, or has sent something there that it still keeps book of.
@@ -68,29 +68,21 @@ func (h *holding) onDuty() bool {
 
 // keeps says that this process archives what is copied to a remote partition.
 func (h *holding) keeps(remote stream.Partition) bool {
-	if h == nil {
-		return true
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.kept == nil {
-		return time.Since(h.since) >= answerWait
-	}
-	return h.kept.remotes[remote]
-}
-
-// answered says that it is known what falls to this process, or was waited for for long enough.
-func (h *holding) answered() bool {
-	if h == nil {
-		return true
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.kept != nil || time.Since(h.since) >= answerWait
+	return h.archives(func(k *kept) bool { return k.remotes[remote] })
 }
 
 // keepsRest says that this process archives what belongs to no remote partition.
 func (h *holding) keepsRest() bool {
+	return h.archives(func(k *kept) bool { return k.duties })
+}
+
+// answered says that it is known what falls to this process, or was waited for for long enough.
+func (h *holding) answered() bool {
+	return h.archives(func(*kept) bool { return true })
+}
+
+// archives asks what the group said last; all is archived here where there is no group, or none that answers.
+func (h *holding) archives(said func(*kept) bool) bool {
 	if h == nil {
 		return true
 	}
@@ -99,7 +91,7 @@ func (h *holding) keepsRest() bool {
 	if h.kept == nil {
 		return time.Since(h.since) >= answerWait
 	}
-	return h.kept.duties
+	return said(h.kept)
 }
 
 // keep has the archive follow what falls to this process now.
@@ -142,69 +134,48 @@ func (h *holding) takeDuties() { h.alter(func() { h.duties = true }) }
 // giveDuties returns when they are not done here any more, or ctx ends.
 func (h *holding) giveDuties(ctx context.Context) {
 	h.alter(func() { h.duties = false })
-	for {
-		h.mu.Lock()
-		busy, changed := h.busy, h.changed
-		h.mu.Unlock()
-		if !busy {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
-	}
+	_ = h.until(ctx, nil, func() bool { return !h.busy }) // whoever gives them up late has no more time for it
 }
 
 // rested says that the duties are not done here any more.
 func (h *holding) rested() { h.alter(func() { h.busy = false }) }
 
+// await returns when the duties are here, or ctx ends. From its return on they count as being done.
+func (h *holding) await(ctx context.Context) error {
+	return h.until(ctx, nil, func() bool {
+		h.busy = h.duties
+		return h.duties
+	})
+}
+
+// awaitEnd returns when the duties are not here any more, something else ends them, or ctx ends.
+func (h *holding) awaitEnd(ctx context.Context, other <-chan struct{}) {
+	_ = h.until(ctx, other, func() bool { return !h.duties })
+}
+
 func (h *holding) alter(do func()) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	do()
-	close(h.changed)
-	h.changed = make(chan struct{})
+	h.mu.Unlock()
+	h.changed.fire()
 }
 
 // change is closed when something is not any more as it is now.
-func (h *holding) change() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.changed
-}
+func (h *holding) change() <-chan struct{} { return h.changed.wait() }
 
-// await returns when the duties are here, or ctx ends. From its return on they count as being done.
-func (h *holding) await(ctx context.Context) error {
+// until returns when something holds, other is closed, or ctx ends: that is the error. holds is asked while h is locked.
+func (h *holding) until(ctx context.Context, other <-chan struct{}, holds func() bool) error {
 	for {
+		changed := h.change()
 		h.mu.Lock()
-		here, changed := h.duties, h.changed
-		h.busy = here
+		done := holds()
 		h.mu.Unlock()
-		if here {
+		if done {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-changed:
-		}
-	}
-}
-
-// awaitEnd returns when the duties are not here any more, something else ends them, or ctx ends.
-func (h *holding) awaitEnd(ctx context.Context, other <-chan struct{}) error {
-	for {
-		h.mu.Lock()
-		here, changed := h.duties, h.changed
-		h.mu.Unlock()
-		if !here {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
 		case <-other:
 			return nil
 		case <-changed:

@@ -87,7 +87,7 @@ Exit statuses: 0 stopped as asked, 1 failed while running, 2 cannot run (bad arg
 taken; MirrorMaker 2, or another process of the same group.instance.id, runs beside it).`,
 		Example: `  mirror config/mm2.properties
   mirror config/mm2.properties --clusters west      only the flows into west`,
-		Args:          fileArgument,
+		Args:          fileArgument("mirror FILE [--clusters ALIAS,...]; see mirror --help"),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -110,12 +110,15 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func fileArgument(cmd *cobra.Command, args []string) error {
-	switch {
-	case len(args) == 0:
-		return cannotRun{errors.New("which mm2.properties? Usage: mirror FILE [--clusters ALIAS,...]; see mirror --help")}
-	case len(args) > 1 && !cmd.Flags().Changed("clusters"):
-		return cannotRun{fmt.Errorf("one file, not %d: Usage: mirror FILE [--clusters ALIAS,...]; see mirror --help", len(args))}
+// fileArgument wants one file. Aliases that MM2's way separates by blanks from those of --clusters may follow it.
+func fileArgument(usage string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return cannotRun{errors.New("which mm2.properties? Usage: " + usage)}
+		case len(args) > 1 && !cmd.Flags().Changed("clusters"):
+			return cannotRun{fmt.Errorf("one file, not %d: Usage: %s", len(args), usage)}
+		}
+		return nil
 	}
-	return nil
 }

@@ -50,7 +50,7 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 			// What the source lacks behind it, because it was compacted or aborted, is then known to be nothing.
 			m.exact.Ack(stream.Ack{Source: p.Source, Remote: remote, Topic: p.Topic, Next: p.Next, NextDown: down})
 		}
-		m.set(remote, position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()})
+		m.set(remote, anchorOf(p))
 	}
 	// The map goes before the anchors: what is below an anchor that it does not reach is counted, what it has is not.
 	if m.flushMap != nil {
@@ -62,6 +62,11 @@ func (m *memory) Remember(ctx context.Context, places map[stream.Partition]repli
 		return nil
 	}
 	return m.store.Flush(ctx)
+}
+
+// anchorOf is a place as it is noted.
+func anchorOf(p replicate.Place) position.Anchor {
+	return position.Anchor{Source: p.Topic, NextUp: p.Next, NextSequence: p.Sequence, NextDown: p.Down.Offset(), LeaderEpoch: p.Epoch.Number()}
 }
 
 // takeBack replaces positions that speak of deleted topics, and says whether there were any.

@@ -40,7 +40,7 @@ type offsets struct {
 
 func newOffsets(f *flow, limit int64) *offsets {
 	o := &offsets{flow: f, told: make(map[stream.Partition]bool), pointed: make(map[stream.Partition]bool)}
-	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, stream.TandemTopic(f.conf().Flow.Source)})
+	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, f.tandemTopic()})
 	o.recounter = &replicate.Recounter{
 		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
 		Committed: f.conf().IsolationLevel == "read_committed", Origins: f.origin,
@@ -194,7 +194,7 @@ func (o *offsets) store(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := o.flow.clients.target.Append(ctx, stream.TandemTopic(o.flow.conf().Flow.Source), records); err != nil {
+	if err := o.flow.clients.target.Append(ctx, o.flow.tandemTopic(), records); err != nil {
 		return fmt.Errorf("store the offset map: %w", err)
 	}
 	o.exact.Stored(records)

@@ -79,7 +79,7 @@ func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
 			l.report(stream.Event{Severity: stream.Warn, Message: w.String()})
 		}
 	}
-	if err := l.apply(next); err != nil {
+	if err := l.apply(next, done.Restart); err != nil {
 		return reloaded{}, err
 	}
 	l.applied = next
@@ -94,29 +94,30 @@ func absolute(path string) string {
 	return path
 }
 
-// apply hands every flow its new settings.
-func (l *reloader) apply(next *config.Config) error {
-	for _, f := range l.flows { // what can fail comes first
-		if c := flowOf(next, f.conf().Flow); c != nil {
-			if err := f.clients.check(*c); err != nil {
-				return fmt.Errorf("flow %s: %w", c.Flow, err)
-			}
-		}
+// apply hands every flow its new settings. waits are the changes that need a restart.
+func (l *reloader) apply(next *config.Config, waits []config.Change) error {
+	if err := l.usable(next); err != nil {
+		return err
 	}
 	for _, f := range l.flows {
 		if c := flowOf(next, f.conf().Flow); c != nil {
-			f.renew(*c, !l.lacks(next, c.Flow))
+			f.renew(*c, !slices.ContainsFunc(waits, func(w config.Change) bool { return w.Flow == "" || w.Flow == c.String() }))
 		}
 	}
 	l.level.SetLevel(levelNamed(next.LogLevel))
 	return nil
 }
 
-// lacks says that a flow needs a restart to run by a file's settings.
-func (l *reloader) lacks(next *config.Config, flow stream.Flow) bool {
-	return slices.ContainsFunc(config.Diff(l.started, next), func(c config.Change) bool {
-		return !c.Live && (c.Flow == "" || c.Flow == flow.String())
-	})
+// usable says whether the clients of all flows can take what a file says of them.
+func (l *reloader) usable(next *config.Config) error {
+	for _, f := range l.flows {
+		if c := flowOf(next, f.conf().Flow); c != nil {
+			if err := f.clients.check(*c); err != nil {
+				return fmt.Errorf("flow %s: %w", c.Flow, err)
+			}
+		}
+	}
+	return nil
 }
 
 func flowOf(c *config.Config, f stream.Flow) *config.Flow {
@@ -223,13 +224,8 @@ func stamps(files []string) string {
 
 func (l *reloader) renewCredentials() {
 	next, err := config.Load(l.path, l.targets)
-	for _, f := range l.flows {
-		if err != nil {
-			break
-		}
-		if c := flowOf(next, f.conf().Flow); c != nil {
-			err = f.clients.check(*c)
-		}
+	if err == nil {
+		err = l.usable(next)
 	}
 	if err != nil {
 		l.report(stream.Event{Severity: stream.Error, Message: "a file that credentials come from has changed and is of no use; the old ones stay: " + err.Error()})
@@ -300,31 +296,6 @@ func (f *flow) eachSetting(ctx context.Context, do func(context.Context) error) 
 		case <-ctx.Done():
 			return nil
 		}
-	}
-}
-
-// bell tells all who wait that something has happened.
-type bell struct {
-	mu    sync.Mutex // guards rings
-	rings chan struct{}
-}
-
-// wait is closed the next time that the bell is fired.
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.rings == nil {
-		b.rings = make(chan struct{})
-	}
-	return b.rings
-}
-
-func (b *bell) fire() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.rings != nil {
-		close(b.rings)
-		b.rings = nil
 	}
 }
 

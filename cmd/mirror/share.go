@@ -93,7 +93,7 @@ func hostName() string {
 
 // dutiesPartition stands for what is done once for the flow.
 func (r *replication) dutiesPartition() stream.Partition {
-	return stream.Partition{Topic: stream.TandemTopic(r.conf().Flow.Source)}
+	return stream.Partition{Topic: r.tandemTopic()}
 }
 
 // want tells the group which topics this process is ready to write to.
@@ -258,14 +258,11 @@ func (r *replication) flush(ctx context.Context) error {
 func (r *replication) members(list []kafka.ShareMember) {
 	r.hold.keep()
 	r.archive.assign()
-	select {
-	case r.round <- struct{}{}:
-	default:
-	}
+	nudge(r.round)
 	var differ []string
 	for _, m := range list {
 		if m.Settings != r.conf().Hash() {
-			differ = append(differ, cmpName(m))
+			differ = append(differ, nameOf(m))
 		}
 	}
 	slices.Sort(differ)
@@ -287,7 +284,7 @@ func (r *replication) members(list []kafka.ShareMember) {
 	r.board.members(r.conf().Flow, list)
 }
 
-func cmpName(m kafka.ShareMember) string {
+func nameOf(m kafka.ShareMember) string {
 	if m.Instance != "" {
 		return m.Instance
 	}

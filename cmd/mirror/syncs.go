@@ -58,10 +58,7 @@ func (s *syncs) promote() {
 }
 
 func (s *syncs) wake() {
-	select {
-	case s.kick <- struct{}{}:
-	default:
-	}
+	nudge(s.kick)
 }
 
 // run sends what is due. A sync that could not be sent is not sent again: a newer one follows.

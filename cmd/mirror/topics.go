@@ -165,8 +165,5 @@ func (r *replication) give(ctx context.Context) error {
 // topicGone has the topics refreshed at once: what the source does not know any more may have been made anew.
 func (r *replication) topicGone() {
 	r.archive.kick()
-	select {
-	case r.gone <- struct{}{}:
-	default:
-	}
+	nudge(r.gone)
 }

@@ -22,11 +22,15 @@ func (w Warning) String() string {
 	if w.Key != "" {
 		s += w.Key + ": "
 	}
-	s += w.Message
-	if w.Nearest != "" {
-		s += "; did you mean " + w.Nearest + "?"
+	return s + w.Text()
+}
+
+// Text is the warning without its place.
+func (w Warning) Text() string {
+	if w.Nearest == "" {
+		return w.Message
 	}
-	return s
+	return w.Message + "; did you mean " + w.Nearest + "?"
 }
 
 // problems collects what is wrong with one file, each thing once.

@@ -55,13 +55,20 @@ func (a *Admin) Append(ctx context.Context, topic string, records []stream.Recor
 
 // chunk is how many of the messages go together, at least one, and their size.
 func chunk(messages []*sarama.ProducerMessage) (n int, size int64) {
-	for n < min(len(messages), appendChunk) {
-		next := int64(recordOverhead)
-		for _, part := range []sarama.Encoder{messages[n].Key, messages[n].Value} {
+	return together(len(messages), func(i int) (payload int) {
+		for _, part := range []sarama.Encoder{messages[i].Key, messages[i].Value} {
 			if part != nil {
-				next += int64(part.Length())
+				payload += part.Length()
 			}
 		}
+		return payload
+	})
+}
+
+// together is how many of so many records are appended at a time, at least one, and their size; payload is the bytes of a key and a value.
+func together(records int, payload func(i int) int) (n int, size int64) {
+	for n < min(records, appendChunk) {
+		next := int64(recordOverhead + payload(n))
 		if n > 0 && size+next > appendBytes {
 			break
 		}

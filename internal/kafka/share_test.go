@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -393,8 +395,14 @@ func TestNewShareChecksWhatItIsGiven(t *testing.T) {
 func TestInstanceSlots(t *testing.T) {
 	file := t.TempDir() + "/mm2.properties"
 	first, releaseFirst := InstanceSlot(file)
+	if host, _ := os.Hostname(); runtime.GOOS != "linux" || host == "localhost" {
+		if first != "" {
+			t.Errorf("%q where names cannot be told apart", first)
+		}
+		return
+	}
 	if first == "" {
-		t.Skip("no instance on this host")
+		t.Fatal("no instance")
 	}
 	second, releaseSecond := InstanceSlot(file)
 	defer releaseSecond()

@@ -117,14 +117,7 @@ func (t *Transaction) Append(ctx context.Context, topic string, records []stream
 
 func (t *Transaction) appendTo(ctx context.Context, p stream.Partition, records []*stream.Record) error {
 	for len(records) > 0 {
-		n, size := 0, 0
-		for n < len(records) && n < appendChunk {
-			next := len(records[n].Key) + len(records[n].Value) + recordOverhead
-			if n > 0 && size+next > appendBytes {
-				break
-			}
-			n, size = n+1, size+next
-		}
+		n, _ := together(len(records), func(i int) int { return len(records[i].Key) + len(records[i].Value) })
 		base, err := t.produce(ctx, p, t.encode(p, records[:n], time.Now()))
 		if err != nil {
 			return err

@@ -32,7 +32,8 @@ func denies(user string, operation int8, on string) stream.ACL {
 	return binding(user, stream.PermissionDeny, operation, on)
 }
 
-func (s side) grant(bindings ...stream.ACL) {
+// createACLs creates bindings; a broker may heed them a moment later.
+func (s side) createACLs(bindings []stream.ACL) {
 	s.t.Helper()
 	request := kmsg.NewPtrCreateACLsRequest()
 	for _, b := range bindings {
@@ -50,8 +51,13 @@ func (s side) grant(bindings ...stream.ACL) {
 		}
 	}
 	if err != nil {
-		s.t.Fatalf("grant %v: %v", bindings, err)
+		s.t.Fatalf("create ACLs %v: %v", bindings, err)
 	}
+}
+
+func (s side) grant(bindings ...stream.ACL) {
+	s.t.Helper()
+	s.createACLs(bindings)
 	eventually(s.t, "the broker to know of them", s.hasACLs(func(all []stream.ACL) error {
 		for _, b := range bindings {
 			if !slices.Contains(all, b) {
@@ -121,20 +127,7 @@ func (s side) hasJust(want ...[]stream.ACL) func() error {
 // brokersConfig sets a config of all brokers at run time.
 func (s side) brokersConfig(name, value string) {
 	s.t.Helper()
-	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType = kmsg.ConfigResourceTypeBroker
-	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	c.Name, c.Value = name, &value
-	resource.Configs = append(resource.Configs, c)
-	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	request.Resources = append(request.Resources, resource)
-	response, err := request.RequestWith(s.t.Context(), s.client)
-	if err == nil {
-		err = kerr.ErrorForCode(response.Resources[0].ErrorCode)
-	}
-	if err != nil {
-		s.t.Fatalf("set %s on the brokers: %v", name, err)
-	}
+	s.alter(kmsg.ConfigResourceTypeBroker, "", map[string]string{name: value})
 }
 
 const aclsProperties = oneBroker + quiet + `

@@ -36,7 +36,7 @@ type committed struct {
 func readCommitted(s side, topic string) *committed {
 	s.t.Helper()
 	c := &committed{side: s, topic: topic}
-	client := s.newClient(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client := s.newClient(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), asCommitted,
 		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	ctx, stop := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
@@ -65,17 +65,8 @@ func (c *committed) reaches(records int64) func() error {
 	}
 }
 
-// wantEachOnceCommitted is wantEachOnce for a reader with read_committed.
-func (w *writer) wantEachOnceCommitted(target side, remote string) {
-	w.side.t.Helper()
-	records := target.read(remote, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	got := count(records, w.acked)
-	w.side.t.Logf("%s: written %d, committed %d, lost %d, repeated %d, out of order %d",
-		remote, w.total(), got.records, got.lost, got.repeated, got.disordered)
-	if got != (tally{records: int(w.total())}) {
-		w.side.t.Fatalf("%s is not %s", remote, w.topic)
-	}
-}
+// asCommitted is what a reader with read_committed sees.
+var asCommitted = kgo.FetchIsolationLevel(kgo.ReadCommitted())
 
 // In transactions, killed again and again under load, a reader with read_committed sees each record once.
 func TestExactlyOnceKilled(t *testing.T) {
@@ -101,7 +92,7 @@ func TestExactlyOnceKilled(t *testing.T) {
 	written := w.end()
 	m.until("the rest", seen.reaches(written))
 	m.stop()
-	w.wantEachOnceCommitted(b, remote)
+	w.wantEachOnce(b, remote, asCommitted)
 	for p, records := range b.read(remote) {
 		for _, r := range records {
 			if !r.Attrs.IsTransactional() {
@@ -156,7 +147,7 @@ func TestExactlyOnceSwitched(t *testing.T) {
 	written := w.end()
 	m.until("the rest", seen.reaches(written))
 	m.stop()
-	w.wantEachOnceCommitted(b, remote)
+	w.wantEachOnce(b, remote, asCommitted)
 }
 
 // MM2 in its exactly-once mode and mirror in transactions take over from each other, killed in the middle: a reader with read_committed
@@ -187,7 +178,7 @@ func TestExactlyOnceAndMM2(t *testing.T) {
 	total := w.end()
 	eventually(t, "the rest", seen.reaches(total))
 	written := []int64{total / partitions, total / partitions}
-	got := count(b.read(remote, kgo.FetchIsolationLevel(kgo.ReadCommitted())), written)
+	got := count(b.read(remote, asCommitted), written)
 	t.Logf("written %d, committed %+v", total, got)
 	if got != (tally{records: int(total)}) {
 		t.Fatalf("%+v, want %d records", got, total)
@@ -230,7 +221,7 @@ func TestExactlyOnceFrozen(t *testing.T) {
 	next.until("the rest", seen.reaches(written))
 	old.stop()
 	next.stop()
-	w.wantEachOnceCommitted(b, remote)
+	w.wantEachOnce(b, remote, asCommitted)
 }
 
 // abort writes a record into each partition in a transaction that is aborted.

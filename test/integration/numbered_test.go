@@ -151,10 +151,10 @@ func count(records [][]*kgo.Record, written []int64) (t tally) {
 	return t
 }
 
-// wantEachOnce wants every record that the writer wrote, once and in order.
-func (w *writer) wantEachOnce(target side, remote string) {
+// wantEachOnce wants every record that the writer wrote, once and in order, for a reader with such options.
+func (w *writer) wantEachOnce(target side, remote string, as ...kgo.Opt) {
 	w.side.t.Helper()
-	got := count(target.read(remote), w.acked)
+	got := count(target.read(remote, as...), w.acked)
 	w.side.t.Logf("%s: written %d, read %d, lost %d, repeated %d, out of order %d",
 		remote, w.total(), got.records, got.lost, got.repeated, got.disordered)
 	if got != (tally{records: int(w.total())}) {

@@ -17,24 +17,12 @@ import (
 // allow lets a user do something.
 func (s side) allow(user string, resource kmsg.ACLResourceType, name string, pattern kmsg.ACLResourcePatternType, operations ...kmsg.ACLOperation) {
 	s.t.Helper()
-	request := kmsg.NewPtrCreateACLsRequest()
+	var bindings []stream.ACL
 	for _, o := range operations {
-		c := kmsg.NewCreateACLsRequestCreation()
-		c.ResourceType, c.ResourceName, c.ResourcePatternType = resource, name, pattern
-		c.Principal, c.Host, c.Operation, c.PermissionType = "User:"+user, "*", o, kmsg.ACLPermissionTypeAllow
-		request.Creations = append(request.Creations, c)
+		bindings = append(bindings, stream.ACL{ResourceType: int8(resource), PatternType: int8(pattern), Resource: name,
+			Principal: "User:" + user, Host: "*", Operation: int8(o), Permission: stream.PermissionAllow})
 	}
-	response, err := request.RequestWith(s.t.Context(), s.client)
-	if err == nil {
-		for _, r := range response.Results {
-			if err == nil {
-				err = kerr.ErrorForCode(r.ErrorCode)
-			}
-		}
-	}
-	if err != nil {
-		s.t.Fatalf("allow %s %v on %s: %v", user, operations, name, err)
-	}
+	s.createACLs(bindings)
 }
 
 // allowed are the users that have ACLs on a topic.

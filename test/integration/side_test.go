@@ -85,8 +85,13 @@ func (s side) widen(name string, partitions int32) {
 // configure sets topic configs; an empty value deletes one.
 func (s side) configure(name string, configs map[string]string) {
 	s.t.Helper()
+	s.alter(kmsg.ConfigResourceTypeTopic, name, configs)
+}
+
+func (s side) alter(kind kmsg.ConfigResourceType, name string, configs map[string]string) {
+	s.t.Helper()
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, name
+	resource.ResourceType, resource.ResourceName = kind, name
 	for key, value := range configs {
 		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 		c.Name, c.Value = key, &value
@@ -102,7 +107,7 @@ func (s side) configure(name string, configs map[string]string) {
 		err = kerr.ErrorForCode(response.Resources[0].ErrorCode)
 	}
 	if err != nil {
-		s.t.Fatalf("configure topic %s: %v", name, err)
+		s.t.Fatalf("configure %s %s: %v", kind, name, err)
 	}
 }
 
