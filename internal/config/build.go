@@ -61,6 +61,7 @@ func (b builder) flow(f stream.Flow) Flow {
 	b.policies(&out, connector)
 	b.clients(&out)
 	b.archive(&out, connector)
+	b.drill(&out, connector)
 	out.Sharing = b.sharing(&out, worker)
 	out.ExactlyOnce = b.exactlyOnce(&out, connector, worker)
 	b.oldNames(connector)

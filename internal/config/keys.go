@@ -136,6 +136,8 @@ func (k key) checkOneOf(value string) error {
 		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
 			return fmt.Errorf("must be host:port, such as 127.0.0.1:8383, or empty")
 		}
+	case k.name == "drill.schedule":
+		return checkSchedule(value)
 	case k.name == "replication.policy.separator" && !topicChars.MatchString(value):
 		return fmt.Errorf("must consist of characters that topic names may have: letters, digits, dot, underscore, hyphen")
 	case k.name == "group.id" && value == "":

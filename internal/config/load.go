@@ -24,6 +24,9 @@ type Config struct {
 
 	StatusAddress string // status.address; empty is nowhere
 	StatusNamed   bool   // the user named it: then it must be had
+	StatusToken   string // status.token, a secret; empty: none is asked for
+
+	Metrics Metrics
 
 	ProviderFiles []string // that placeholders such as ${file:PATH:KEY} were filled in from
 
@@ -34,6 +37,12 @@ type Config struct {
 	Instance string
 
 	settings []setting // for Effective and Diff
+}
+
+// Metrics says how much /metrics shows.
+type Metrics struct {
+	Partitions int  // metrics.partitions.max
+	MM2Names   bool // metrics.mm2.names
 }
 
 // Cluster is one of `clusters`.
@@ -80,6 +89,7 @@ type Flow struct {
 	FailoverTail string // halt or copy
 
 	Archive Archive
+	Drill   Drill
 
 	Throttle    Throttle
 	Sharing     Sharing
@@ -155,12 +165,7 @@ func read(path string, data []byte, targets []string) (*Config, error) {
 		checkTargets(targets, aliases, p)
 	}
 	b := builder{entries: entries, problems: p, old: old}
-	c.MemoryBytes = b.number(bare, "memory.bytes", process)
-	c.OffsetMapBytes = b.number(bare, "offset.map.bytes", process)
-	c.StatusAddress = b.processText(bare, "status.address")
-	_, c.StatusNamed = bare["status.address"]
-	c.LogLevel = b.processText(bare, "log.level")
-	c.Instance = b.processText(bare, "group.instance.id")
+	b.process(c, bare)
 	b.checkCircles(aliases)
 	for _, f := range pairs(entries, aliases) {
 		if len(targets) == 0 || slices.Contains(targets, f.Target) {

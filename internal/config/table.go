@@ -10,7 +10,7 @@ const mirror = "org.apache.kafka.connect.mirror."
 
 // table holds every key that is not a client setting. Where MM2 versions differ it follows 4.3; what 3.9 had otherwise stands
 // beside it.
-var table = slices.Concat(processKeys, flowKeys, ownFlowKeys, internalTopicKeys, groupKeys, archiveKeys, workerKeys, connectKeys)
+var table = slices.Concat(processKeys, statusKeys, flowKeys, ownFlowKeys, internalTopicKeys, groupKeys, archiveKeys, drillKeys, workerKeys, connectKeys)
 
 var processKeys = []key{
 	{name: "clusters", scopes: process, kind: list, meaning: "Aliases of the clusters. Remote topics carry them in their names.", change: "required"},
@@ -31,9 +31,6 @@ var processKeys = []key{
 	{name: "offset.map.bytes", scopes: process, kind: long, def: "16777216", min: 1 << 20, own: true,
 		meaning: "Memory for segments of the exact offset maps, for the whole process, beside what every partition needs at least. What does not fit is read from the target again when it is asked for.",
 		change:  "Raise it where many groups lag far behind on topics full of transactions, and rounds of checkpoints take long."},
-	{name: "status.address", scopes: process, kind: text, def: "127.0.0.1:8383", own: true,
-		meaning: "Where `/healthz`, `/readyz` and `/metrics` are served over HTTP, as host:port; empty is nowhere. They are not protected: do not open them to strangers.",
-		change:  "To let a monitoring system reach them, or to run several processes on one machine."},
 	{name: "log.level", scopes: process, kind: text, def: "info", live: true, oneOf: []string{"debug", "info", "warn", "error"}, own: true,
 		meaning: "The least severe messages that are logged. `debug` shows no more than `info`: what each record goes through is counted, not logged.",
 		change:  "warn where starts, stops and new topics need not be told."},

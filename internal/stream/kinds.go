@@ -13,6 +13,7 @@ const (
 	KindEnds     = 'E' // where the partitions of a source topic ended (package checkpoint)
 	KindGroup    = 'G' // what a group had committed at the source (package checkpoint)
 	KindFailover = 'F' // a failover, its boundaries and its state (package failover)
+	KindDrill    = 'D' // how the last drill of a kind ended (package drill)
 	KindACL      = 'B' // an ACL binding of the target that the flow made (package topics)
 )
 
