@@ -35,8 +35,10 @@ type Keeper struct {
 	marks   map[string]map[stream.Partition]mark
 	stored  map[string]map[stream.Partition]stream.Committed // the offsets of groups in mm2-tandem.A.internal
 
-	mu       sync.Mutex // guards standing
-	standing Standing
+	mu        sync.Mutex // guards what follows
+	standing  Standing
+	listing   []GroupStanding
+	latencies map[string]map[stream.Partition]*latency // by group
 }
 
 // group is a group as of its last round.
@@ -64,6 +66,8 @@ func New(c Config) *Keeper {
 		topics: map[string]bool{},
 		marks:  map[string]map[stream.Partition]mark{},
 		stored: map[string]map[stream.Partition]stream.Committed{},
+
+		latencies: map[string]map[stream.Partition]*latency{},
 	}
 }
 

@@ -215,33 +215,29 @@ func (k *Keeper) remember(checkpoints []stream.Checkpoint) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.standing.Written += int64(len(checkpoints))
+	k.took(checkpoints)
 }
 
 // account counts where the groups stand, and tells of those that became unknown or known again.
 func (k *Keeper) account(ctx context.Context, began time.Time, succeeded bool) {
 	var s Standing
 	var lost, found []string
+	var listing []GroupStanding
 	reason := ""
 	for name, g := range k.groups {
 		if len(g.positions) > 0 {
 			s.Groups++
 		}
-		unknown := s.Unknown
-		for _, at := range g.positions {
-			switch at.got.Class {
-			case stream.Exact:
-				s.Exact++
-			case stream.Clamped:
-				s.Clamped++
-			case stream.Ahead:
-				s.Ahead++
-			default:
-				s.Unknown++
-				reason = at.got.Reason
-			}
+		stands, why := standingOf(name, g)
+		s.Exact, s.Clamped, s.Ahead, s.Unknown = s.Exact+stands.Exact, s.Clamped+stands.Clamped, s.Ahead+stands.Ahead, s.Unknown+stands.Unknown
+		if len(g.positions) > 0 {
+			listing = append(listing, stands)
+		}
+		if stands.Unknown > 0 {
+			reason = why
 		}
 		was := g.unknown
-		if s.Unknown > unknown {
+		if stands.Unknown > 0 {
 			g.unknown++
 		} else {
 			g.unknown = 0
@@ -254,11 +250,13 @@ func (k *Keeper) account(ctx context.Context, began time.Time, succeeded bool) {
 		}
 	}
 	k.news.unknown(ctx, lost, found, reason)
+	slices.SortFunc(listing, GroupStanding.worst)
+	listing = slices.Clone(listing[:min(len(listing), mostListed)])
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.Written, s.Committed, s.Round, s.Took = k.standing.Written, k.standing.Committed, k.standing.Round, k.standing.Took
 	if succeeded {
 		s.Round, s.Took = began, time.Since(began)
 	}
-	k.standing = s
+	k.standing, k.listing = s, listing
 }

@@ -3,6 +3,7 @@ package offsetsync
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"tandem/internal/stream"
@@ -27,6 +28,8 @@ type Map struct {
 	flushes    int
 
 	held func(remote stream.Partition) bool // nil: all are
+
+	damaged atomic.Int64 // see Size
 }
 
 // NewMap starts empty. limit is how many bytes of segments that can be read again are kept in memory, beside the last segment of
@@ -160,13 +163,14 @@ type Size struct {
 	Segments   int
 	Runs       int64
 	Bytes      int64 // of memory, about
+	Damaged    int64 // times that a segment was gone, or not what it must be, since the start
 }
 
 // Size adds up.
 func (m *Map) Size() Size {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	size := Size{Partitions: len(m.partitions), Bytes: m.cache.bytes}
+	size := Size{Partitions: len(m.partitions), Bytes: m.cache.bytes, Damaged: m.damaged.Load()}
 	for _, p := range m.partitions {
 		const entry = 48 // of the map of partitions
 		size.Bytes += int64(unsafe.Sizeof(*p)) + entry + int64(len(p.remote.Topic)+len(p.source.Topic)) +

@@ -61,6 +61,7 @@ func (m *Map) look(ctx context.Context, remote stream.Partition, f func(p *parti
 		}
 		if errors.Is(err, ErrGone) || errors.Is(err, errDamaged) {
 			gone.error = err
+			m.damaged.Add(1)
 			return gone
 		}
 		if err != nil {
