@@ -103,7 +103,7 @@ func (e entry) place() string {
 
 func (b builder) processSettings(bare settings) []setting {
 	var all []setting
-	for _, row := range processKeys {
+	for _, row := range slices.Concat(processKeys, statusKeys) {
 		if row.effect == used {
 			value, from := b.resolve(bare, row)
 			all = append(all, newSetting(Setting{Key: row.name, From: from}, row, value))
@@ -218,7 +218,7 @@ func sortSettings(all []setting) {
 }
 
 // Hash tells whether two processes run a flow by the same settings. It covers what the flow does (not addresses, credentials, memory,
-// instance, status address, log level), and does not change with the order of lines.
+// instance, status address, log level, drills), and does not change with the order of lines.
 func (f Flow) Hash() string { return f.hash }
 
 // TakeHash says that the flow runs by other settings now, all of which could be applied.
@@ -232,7 +232,7 @@ func hashOf(f Flow, old bool, all []setting) string {
 	fmt.Fprintf(h, "%q %q %t %t\n", f.Source, f.Target, f.TwoWay, old)
 	for _, s := range all {
 		switch {
-		case s.Key == "archive.memory.bytes", s.Part == partSourceAsks, s.Part == partTargetAsks:
+		case s.Key == "archive.memory.bytes", strings.HasPrefix(s.Key, "drill."), s.Part == partSourceAsks, s.Part == partTargetAsks:
 		case s.Part == partWorker && !strings.HasPrefix(s.Key, "offset.") && s.Key != "exactly.once.source.support":
 		case (s.Part == partSource || s.Part == partTarget) && !slices.Contains(differs, s.Key):
 		default:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -42,15 +43,15 @@ var statusKeys = []key{
 
 // drillKeys are those of rehearsals.
 var drillKeys = []key{
-	{name: "drill.schedule", scopes: flow | bare, kind: text, own: true,
+	{name: "drill.schedule", scopes: flow | bare, kind: text, live: true, own: true,
 		meaning: "When `mirror` runs `failover drill`, and `archive drill` where the flow archives, in the five fields of cron or as `@daily`, in the machine's time zone unless it begins with `CRON_TZ=ZONE`. Of several processes that share the flow one does. `failover` and `archive` must be beside `mirror` or in PATH. Empty: never.",
 		change:  "As soon as it runs: an untested switch is no switch. `0 3 * * 1` is Mondays at three."},
-	{name: "drill.reports", scopes: flow | bare, kind: text, own: true,
+	{name: "drill.reports", scopes: flow | bare, kind: text, live: true, own: true,
 		meaning: "Directory for the reports of scheduled drills, as JSON and as an HTML page each. Empty: the outcome is kept, the reports are not.",
 		change:  "Where auditors want to see them."},
-	{name: "drill.records", scopes: flow | bare, kind: integer, def: "100", min: 1, own: true,
+	{name: "drill.records", scopes: flow | bare, kind: integer, def: "100", min: 1, live: true, own: true,
 		meaning: "Records that a scheduled drill compares in each partition.", change: "Raise it for a longer look."},
-	{name: "drill.partitions", scopes: flow | bare, kind: integer, def: "50", min: 1, own: true,
+	{name: "drill.partitions", scopes: flow | bare, kind: integer, def: "50", min: 1, live: true, own: true,
 		meaning: "Partitions that a scheduled drill looks at, drawn anew each time.", change: "Raise it where a drill may take longer."},
 }
 
@@ -80,7 +81,7 @@ func (b builder) process(c *Config, bare settings) {
 	c.StatusAddress = b.processText(bare, "status.address")
 	_, c.StatusNamed = bare["status.address"]
 	c.StatusToken = b.processText(bare, "status.token")
-	c.Metrics = Metrics{Partitions: int(b.number(bare, "metrics.partitions.max", process)), MM2Names: b.processText(bare, "metrics.mm2.names") != "false"}
+	c.Metrics = Metrics{Partitions: int(b.number(bare, "metrics.partitions.max", process)), MM2Names: !strings.EqualFold(javaTrim(b.processText(bare, "metrics.mm2.names")), "false")}
 	c.LogLevel = b.processText(bare, "log.level")
 	c.Instance = b.processText(bare, "group.instance.id")
 }

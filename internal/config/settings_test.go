@@ -212,3 +212,35 @@ func TestClientSettingsAreAllExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestOnCall(t *testing.T) {
+	const more = "status.token = hush\nmetrics.partitions.max = 7\nmetrics.mm2.names = FALSE\ndrill.schedule = CRON_TZ=UTC 30 3 * * 1\nA->B.drill.records = 5\n"
+	c := load(t, base+more)
+	if c.StatusToken != "hush" || c.Metrics != (Metrics{Partitions: 7}) {
+		t.Errorf("%q, %+v", c.StatusToken, c.Metrics)
+	}
+	f := flowOf(t, c, "A", "B")
+	if f.Drill != (Drill{Schedule: "CRON_TZ=UTC 30 3 * * 1", Records: 5, Partitions: 50}) {
+		t.Errorf("%+v", f.Drill)
+	}
+	friday := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	if next := f.Drill.Next(friday); !next.Equal(time.Date(2026, 11, 23, 3, 30, 0, 0, time.UTC)) {
+		t.Errorf("the next drill is due %v", next)
+	}
+	if next := (Drill{}).Next(friday); !next.IsZero() {
+		t.Errorf("without a schedule a drill is due %v", next)
+	}
+	plain := flowOf(t, load(t, base), "A", "B")
+	if f.Hash() != plain.Hash() {
+		t.Error("drills count as what the flow does")
+	}
+	for _, s := range c.Effective() {
+		if strings.Contains(s.Value, "hush") {
+			t.Errorf("the token is shown: %+v", s)
+		}
+	}
+	_, err := read("mm2.properties", []byte(base+"drill.schedule = at three"), nil)
+	if err == nil || !strings.Contains(err.Error(), "drill.schedule") || !strings.Contains(err.Error(), "0 3 * * 1") {
+		t.Errorf("a bad schedule: %v", err)
+	}
+}
