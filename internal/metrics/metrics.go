@@ -39,69 +39,33 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Flow is what one flow has done.
-type Flow struct {
-	Name       string
-	Records    int64
-	Bytes      int64
-	Refused    int64
-	Forms      map[string]int64 // records by form
-	Partitions []Partition
-	Groups     *Groups // nil where there are no checkpoints
-	MapBytes   int64   // of memory, of the exact map of offsets
-}
-
-// Groups is how the consumer groups of a flow stand.
-type Groups struct {
-	Number    int
-	Positions map[string]int // by class
-	Round     time.Time      // of the last look at them; zero before the first
-	Took      time.Duration  // the time that it took
-	Written   int64          // checkpoints
-	Synced    int64          // offsets
-}
-
-// Archive is how the archive of a flow gets on.
-type Archive struct {
-	Flow    string
-	Up      bool
-	Age     time.Duration
-	Behind  int
-	Bundles int64
-	Bytes   int64
-	Gaps    int64
-	Errors  map[string]int64 // by kind
-	Memory  int64
-}
-
-// Partition is where one partition stands.
-type Partition struct {
-	Topic  string
-	Number int32
-	State  string
-	Lag    int64
-	Behind time.Duration
-}
-
-// Snapshot is everything at one moment.
-type Snapshot struct {
-	Flows       []Flow
-	Archives    []Archive
-	MemoryUsed  int64
-	MemoryLimit int64
-}
-
 // States are the values of the label state, so that each is shown, with 0 too.
 type States []string
 
+// Options say what is shown.
+type Options struct {
+	States     []string    // values of the label state, so that each is shown, with 0 too
+	Causes     []string    // of the label cause, in the same way
+	Partitions int         // most partitions that are shown one by one; as many checkpoints under MM2's names
+	MM2Names   bool        // show MM2's metrics too
+	Histograms *Histograms // nil: none
+}
+
 // NewRegistry makes a registry that takes a snapshot at each scrape.
-func NewRegistry(states States, take func() Snapshot) *prometheus.Registry {
+func NewRegistry[O Options | States](options O, take func() Snapshot) *prometheus.Registry {
+	o, ok := any(options).(Options)
+	if !ok {
+		o = Options{States: any(options).(States), Partitions: 1000}
+	}
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&collector{states, take},
+		&collector{o.States, take},
 	)
+	if o.Histograms != nil {
+		r.MustRegister(o.Histograms)
+	}
 	return r
 }
 
