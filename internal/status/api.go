@@ -44,8 +44,9 @@ type Flow struct {
 	Source     string         `json:"source"`
 	Target     string         `json:"target"`
 	Started    bool           `json:"started"`
-	Partitions map[string]int `json:"partitions"` // by state, all states
-	Standing   []Partition    `json:"standing_still"`
+	Partitions map[string]int `json:"partitions"`           // by state, all states
+	Standing   []Partition    `json:"standing_still"`       // those of Partitions that do not move; at most 200 are shown
+	Stands     int            `json:"standing_still_total"` // how many there are; the server counts them
 	LagRecords int64          `json:"lag_records"`
 	LagSeconds float64        `json:"lag_seconds"`
 	RPORecords int64          `json:"rpo_records"` // what would be lost now, as far as is known
@@ -152,11 +153,38 @@ type Setting struct {
 	From  string `json:"from"` // a line of the file, or why it is so by default
 }
 
+// Partition is where one partition stands.
+type Partition struct {
+	Flow       string    `json:"flow"`
+	Source     string    `json:"source"`
+	Remote     string    `json:"remote"`
+	State      string    `json:"state"`
+	Cause      string    `json:"cause,omitempty"` // of tandem_partitions_troubled
+	Reason     string    `json:"reason,omitempty"`
+	Since      time.Time `json:"since"` // of the state
+	Lag        int64     `json:"lag_records"`
+	LagSeconds float64   `json:"lag_seconds"`
+	Ready      bool      `json:"moves"`
+}
+
+// Archive is how the archive of a flow gets on. Readiness does not rest on it: see tandem_archive_up and tandem_archive_age_seconds.
+type Archive struct {
+	Flow       string      `json:"flow"`
+	State      string      `json:"state"`                // waiting, archiving or failed
+	Reason     string      `json:"reason,omitempty"`     // of failed
+	Age        float64     `json:"age_seconds"`          // since when what is not durable has waited
+	Behind     int         `json:"behind_partitions"`    // of which the source has more than the archive has taken
+	Durable    time.Time   `json:"durable,omitzero"`     // all that was read of the source before it is durable
+	Restorable *Restorable `json:"restorable,omitempty"` // nil: not listed yet
+}
+
 // Sample is what is drawn over time.
 type Sample struct {
 	Flow       string
 	LagRecords int64
 	LagSeconds float64
-	Records    int64
+	RPORecords int64
+	RPOSeconds float64
+	Records    int64 // acknowledged since the start
 	Bytes      int64
 }

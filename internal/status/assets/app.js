@@ -1,0 +1,2 @@
+// the page
+"use strict"; // and so on, and so on, and so on
