@@ -67,6 +67,12 @@ type Config struct {
 	// Transactions, if not nil, has all that is sent go in transactions of Producer, which has to be a transactional one with an epoch
 	// of its own for each pipe. Senders make batches part of the transaction; Acked is then told of places only.
 	Transactions Transactions
+	// Observe, if not nil, is told how long batches take.
+	Observe Observer
+	// Heartbeats is the source topic whose records are heartbeats of the source ("heartbeats"); empty: none is.
+	Heartbeats string
+	// Ends, if not nil, is asked where source partitions end that are not read for a while.
+	Ends Ends
 	// TopicGone, if not nil, is called whenever the source does not know a topic of an assignment any more: it may have been
 	// made anew. It must not block.
 	TopicGone func()
