@@ -18,7 +18,8 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Prove that what is there is what was written",
 		Long: `verify reads the archive and tells, a line each, what is missing, damaged or otherwise than it should be: the object, the topic, partition
-and offsets that it touches, what is wrong, and what to do. It writes nothing. Each level proves what the ones before prove, and more:
+and offsets that it touches, what is wrong, and what to do. It writes nothing but a small object below reports/, which says how it came
+out: metrics and the status page of mirror show the last one. Each level proves what the ones before prove, and more:
 
   list     no bundle of a writer is missing in between or there twice, and there are no strangers
   footer   each footer opens; no bundle that another one names is missing; no offsets are missing; index objects say what footers say
@@ -38,6 +39,7 @@ and offsets that it touches, what is wrong, and what to do. It writes nothing. E
 	cmd.Flags().StringVar(&v.from, "from", "", "read the bundles archived at or after this time only (RFC 3339)")
 	cmd.Flags().StringVar(&v.until, "until", "", "read the bundles archived before this time only (RFC 3339)")
 	cmd.Flags().IntVar(&v.parallel, "parallel", 0, "objects read at a time (default 4, and 16 for footers)")
+	cmd.Flags().BoolVar(&v.silent, "no-report", false, "do not keep in the store how it came out")
 	return cmd
 }
 
@@ -46,6 +48,7 @@ type verifying struct {
 	selection
 	level, topics, from, until string
 	parallel                   int
+	silent                     bool
 }
 
 // options are what the flags ask for.
@@ -102,6 +105,9 @@ func (v *verifying) run(cmd *cobra.Command, file string) error {
 		}
 	} else {
 		printVerified(out, report, time.Since(begun))
+	}
+	if err == nil && !v.silent {
+		v.keep(cmd.Context(), cmd.ErrOrStderr(), o.store, report, begun)
 	}
 	switch {
 	case err != nil:
