@@ -16,6 +16,7 @@ import (
 	"tandem/internal/archive/keys"
 	"tandem/internal/archive/store"
 	"tandem/internal/config"
+	"tandem/internal/kafka"
 	"tandem/internal/replicate"
 	"tandem/internal/stream"
 )
@@ -28,6 +29,7 @@ type archiving struct {
 	ring   *keys.Ring // nil: not encrypted
 	writer atomic.Pointer[archive.Archiver]
 	failed atomic.Bool // it has ended, and replication goes on without it
+	alive  *storeProbe
 
 	together atomic.Bool // replication need not wait for its start any more
 	kicked   chan struct{}
@@ -40,6 +42,7 @@ type archiving struct {
 	errors map[store.Kind]int64
 	told   time.Time        // of the last error of the store that was passed over
 	last   archive.Standing // before it has begun, and after it has failed
+	ended  error            // why it has failed
 }
 
 // openArchive opens the store and the keys of a flow's archive. They are asked nothing yet: an error is one of the file.
@@ -57,6 +60,10 @@ func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
 		a.close()
 		return nil, fmt.Errorf("archive.url: %w", err)
 	}
+	if a.alive, err = newStoreProbe(ctx, c); err != nil {
+		a.close()
+		return nil, fmt.Errorf("archive.url: %w", err)
+	}
 	return a, nil
 }
 
@@ -68,9 +75,20 @@ func (a *archiving) close() {
 	if a.store != nil {
 		_ = a.store.Close() // what was to be stored has been, or is read from the source again
 	}
+	a.alive.close()
 	if a.ring != nil {
 		_ = a.ring.Close()
 	}
+}
+
+// why it has failed.
+func (a *archiving) why() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended == nil {
+		return ""
+	}
+	return kafka.Explain(a.ended)
 }
 
 // retriedTold is how often an error of the store is told that passes by itself.
@@ -123,6 +141,9 @@ func (a *archiving) run(ctx context.Context) error {
 
 // stopped is what an archive comes to that cannot go on: a person has to look after its store.
 func (a *archiving) stopped(ctx context.Context, err error) error {
+	a.mu.Lock()
+	a.ended = err
+	a.mu.Unlock()
 	a.failed.Store(true)
 	if w := a.writer.Swap(nil); w != nil { // and its memory with it
 		last, _ := w.Standing()

@@ -6,55 +6,28 @@ import (
 
 	"tandem/internal/archive"
 	"tandem/internal/archive/store"
-	"tandem/internal/metrics"
+	"tandem/internal/kafka"
 	"tandem/internal/status"
 )
 
-// archives are the archives of the process, in the order of the file.
-func (b *board) archives() (all []*archiving) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, f := range b.flows {
-		if a := b.teed[f]; a != nil {
-			all = append(all, a)
-		}
-	}
-	return all
-}
-
-// Archives implements status.Source.
+// Archives tells of all flows that archive.
 func (b *board) Archives() (all []status.Archive) {
 	for _, a := range b.archives() {
 		s, began := a.standing()
-		state := "archiving"
+		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind}
+		if began {
+			one.Durable = time.Now().Add(-age(s))
+		}
+		unreachable := a.alive.state()
 		switch {
 		case a.failed.Load():
-			state = "failed"
+			one.State, one.Reason = archiveFailed, a.why()
+		case unreachable != nil:
+			one.State, one.Reason = archiveUnreachable, kafka.Explain(unreachable)
 		case !began:
-			state = "waiting"
+			one.State = archiveWaiting
 		}
-		all = append(all, status.Archive{Flow: a.conf().Flow.String(), State: state, Age: age(s).Seconds(), Behind: s.Behind})
-	}
-	return all
-}
-
-// shownKinds are kinds of errors that are shown with 0 too, so that a rate has a beginning.
-var shownKinds = []store.Kind{store.Transient, store.Throttled, store.AccessDenied, store.Settings, store.Full, store.Other}
-
-func (b *board) archiveFigures() (all []metrics.Archive) {
-	for _, a := range b.archives() {
-		s, began := a.standing()
-		m := metrics.Archive{
-			Flow: a.conf().Flow.String(), Up: began && !a.failed.Load(), Age: age(s), Behind: s.Behind,
-			Bundles: s.Bundles, Bytes: s.Bytes, Gaps: s.Gaps, Memory: s.Memory, Errors: make(map[string]int64),
-		}
-		for _, kind := range shownKinds {
-			m.Errors[kind.String()] = 0
-		}
-		for kind, n := range s.Errors {
-			m.Errors[kind.String()] += n
-		}
-		all = append(all, m)
+		all = append(all, one)
 	}
 	return all
 }

@@ -13,12 +13,18 @@ import (
 func TestBoardOfASilentPipe(t *testing.T) {
 	f := stream.Flow{Source: "east", Target: "west"}
 	budget := replicate.NewBudget(1 << 20)
-	b := newBoard(&config.Config{Flows: []config.Flow{{Flow: f, Enabled: true}}}, budget, &exactMaps{})
+	b := newProcess(&config.Config{Flows: []config.Flow{{Flow: f, Enabled: true}}}, func(stream.Event) {}, nil).board
+	if r := b.Report(t.Context()); r.Ready || r.Waiting != "flow east->west has not started" || len(r.Problems) != 1 {
+		t.Errorf("before the start: ready %v, waiting for %q, problems %v", r.Ready, r.Waiting, r.Problems)
+	}
 	b.show(f, replicate.New(replicate.Config{Flow: f, Budget: budget}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nobody runs the pipe
-	all, started, waitingFor := b.Partitions(ctx)
-	if started || waitingFor != "flow east->west does not answer" || len(all) != 0 {
-		t.Errorf("started %v, waiting for %q, %d partitions", started, waitingFor, len(all))
+	r := b.Report(ctx)
+	if r.Ready || r.Waiting != "flow east->west does not answer" || len(r.Problems) != 1 || r.Problems[0].Alert != alertNotRunning {
+		t.Errorf("ready %v, waiting for %q, problems %v", r.Ready, r.Waiting, r.Problems)
+	}
+	if s := b.snapshot(); s.Ready || len(s.Flows) != 1 || s.Flows[0].Up {
+		t.Errorf("metrics say %+v", s)
 	}
 }

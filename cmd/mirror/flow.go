@@ -13,6 +13,7 @@ import (
 	"tandem/internal/batch"
 	"tandem/internal/checkpoint"
 	"tandem/internal/config"
+	"tandem/internal/drill"
 	"tandem/internal/kafka"
 	"tandem/internal/replicate"
 	"tandem/internal/replicate/heartbeat"
@@ -31,15 +32,16 @@ type flow struct {
 	maps     *exactMaps // of all flows of the process
 	mapRoom  int64      // bytes for segments of this flow's map
 
-	clients  clients
-	archive  *archiving         // nil without one
-	origin   *replicate.Origins // nil unless both directions keep topic names
-	noted    *registry          // of the ids in it
-	exactly  *exactly           // nil unless it goes in transactions
-	hold     *holding           // nil: the flow is not shared, all of it is done here
-	throttle *replicate.Throttle
-	renewed  bell   // settings have changed
-	process  string // the name of this process among those that share the flow; empty: none that lasts
+	clients   clients
+	archive   *archiving         // nil without one
+	origin    *replicate.Origins // nil unless both directions keep topic names
+	noted     *registry          // of the ids in it
+	exactly   *exactly           // nil unless it goes in transactions
+	hold      *holding           // nil: the flow is not shared, all of it is done here
+	throttle  *replicate.Throttle
+	rehearsal *rehearsing // nil: the configuration is not from a file
+	renewed   bell        // settings have changed
+	process   string      // the name of this process among those that share the flow; empty: none that lasts
 }
 
 // conf are the settings of the flow, as of the last reload. What does not change without a restart is what it was at the start.
@@ -350,6 +352,7 @@ func (r *replication) prepare(ctx context.Context) error {
 	r.journal = &journal{
 		log: r.clients.target, topic: r.tandemTopic(), hold: r.hold,
 		takeRuns: r.offsets.exact.Load, takeAnchor: r.memory.hear, takeFailover: r.failed.take,
+		takeDrill: func(o drill.Outcome) { r.board.rehearsal.heard(c.Flow, o) },
 		damaged: func(what string, offset int64, err error) {
 			r.tell(stream.Warn, what, stream.F("offset", offset), stream.F("error", err))
 		},
@@ -453,5 +456,6 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Sizes:  replicate.FetchSizes{MaxBytes: c.FetchMaxBytes, MaxPartitionBytes: c.MaxPartitionFetchBytes},
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
 		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(), Throttle: r.throttle,
+		Observe: r.board.histograms.ForFlow(c.Flow.String()), Heartbeats: heartbeat.Topic,
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"tandem/internal/drill"
 	"tandem/internal/kafka"
 	"tandem/internal/offsetsync"
 	"tandem/internal/replicate/position"
@@ -24,6 +25,7 @@ type journal struct {
 	takeRuns     func(stream.Record) error                  // of partitions of others
 	takeAnchor   func(stream.Partition, position.Anchor)    // of partitions of others
 	takeFailover func(stream.Record) error                  // of everybody
+	takeDrill    func(drill.Outcome)                        // of everybody
 	damaged      func(what string, offset int64, err error) // what cannot be read counts as not there
 
 	reading sync.Mutex // held while it reads; guards next
@@ -138,6 +140,13 @@ func (j *journal) take(r stream.Record) error {
 		return j.runs(r)
 	case stream.KindFailover:
 		return j.takeFailover(r)
+	case stream.KindDrill:
+		outcome, err := drill.Load(r)
+		if err != nil {
+			j.damaged("the outcome of a drill is damaged; the next drill tells anew", r.Offset, err)
+			return nil
+		}
+		j.takeDrill(outcome)
 	case stream.KindProducer, stream.KindOrigin, stream.KindAnchor:
 		noted, err := position.ReadNoted(r)
 		if err != nil {

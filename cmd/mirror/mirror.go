@@ -82,9 +82,13 @@ func newProcess(conf *config.Config, report stream.Report, acked func(stream.Flo
 			mapRoom: conf.OffsetMapBytes / int64(len(conf.Flows)), throttle: replicate.NewThrottle(),
 		}
 		f.settings.Store(&c)
+		if conf.Path != "" {
+			f.rehearsal = p.board.rehearsal
+		}
 		f.throttled()
 		p.flows = append(p.flows, f)
 	}
+	p.board.flows = p.flows
 	return p
 }
 
@@ -100,6 +104,12 @@ func (p *process) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.reloader != nil {
+		if err := drillsCanRun(p.conf); err != nil {
+			return err
+		}
+	}
+	p.board.reloader = p.reloader
 	server, err := openStatus(p.conf, p.board, p.report)
 	if err != nil {
 		return err

@@ -94,6 +94,13 @@ func absolute(path string) string {
 	return path
 }
 
+// now is the configuration as of the last reload.
+func (l *reloader) now() *config.Config {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.applied
+}
+
 // apply hands every flow its new settings. waits are the changes that need a restart.
 func (l *reloader) apply(next *config.Config, waits []config.Change) error {
 	if err := l.usable(next); err != nil {

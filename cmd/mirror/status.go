@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,13 +22,16 @@ import (
 // scrapeWait bounds how long a scrape waits for a pipe to tell where it stands.
 const scrapeWait = 3 * time.Second
 
-// board is where the flows of the process can be looked at: one table that /readyz and /metrics read.
+// board is where the flows of the process can be looked at: one table that the status page, /readyz and /metrics read.
 type board struct {
-	budget *replicate.Budget
-	limit  int64
-	wanted []stream.Flow // that replicate, in the order of the file
-	flows  []stream.Flow // all
-	maps   *exactMaps
+	conf       *config.Config
+	started    time.Time
+	budget     *replicate.Budget
+	maps       *exactMaps
+	rehearsal  *rehearsing
+	histograms *metrics.Histograms
+	flows      []*flow   // all, in the order of the file; set before anybody looks
+	reloader   *reloader // nil: the configuration is not from a file
 
 	mu      sync.Mutex // guards what follows
 	pipes   map[stream.Flow]*replicate.Pipe
@@ -36,14 +41,11 @@ type board struct {
 }
 
 func newBoard(conf *config.Config, budget *replicate.Budget, maps *exactMaps) *board {
-	b := &board{budget: budget, limit: conf.MemoryBytes, maps: maps, pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper), teed: make(map[stream.Flow]*archiving), sharers: make(map[stream.Flow][]kafka.ShareMember)}
-	for _, f := range conf.Flows {
-		b.flows = append(b.flows, f.Flow)
-		if f.Enabled {
-			b.wanted = append(b.wanted, f.Flow)
-		}
+	return &board{
+		conf: conf, started: time.Now(), budget: budget, maps: maps, rehearsal: newRehearsing(conf.Path), histograms: metrics.NewHistograms(),
+		pipes: make(map[stream.Flow]*replicate.Pipe), keepers: make(map[stream.Flow]*checkpoint.Keeper),
+		teed: make(map[stream.Flow]*archiving), sharers: make(map[stream.Flow][]kafka.ShareMember),
 	}
-	return b
 }
 
 // show makes a flow visible from now on.
@@ -80,10 +82,28 @@ func (b *board) keeper(f stream.Flow) *checkpoint.Keeper {
 	return b.keepers[f]
 }
 
+func (b *board) pipe(f stream.Flow) *replicate.Pipe {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pipes[f]
+}
+
+// archives are the archives of the process, in the order of the file.
+func (b *board) archives() (all []*archiving) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.flows {
+		if a := b.teed[f.conf().Flow]; a != nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // positions is how many positions of groups the process keeps in memory.
 func (b *board) positions() (n int64) {
-	for _, f := range b.wanted {
-		if k := b.keeper(f); k != nil {
+	for _, f := range b.flows {
+		if k := b.keeper(f.conf().Flow); k != nil {
 			s := k.Standing()
 			n += int64(s.Exact + s.Clamped + s.Ahead + s.Unknown)
 		}
@@ -94,65 +114,43 @@ func (b *board) positions() (n int64) {
 	return n
 }
 
-func (b *board) pipe(f stream.Flow) *replicate.Pipe {
+// view is one flow that replicates, at one moment.
+type view struct {
+	flow      *flow
+	conf      *config.Flow
+	pipe      *replicate.Pipe      // nil before it has started
+	answers   bool                 // standings are of now
+	standings []replicate.Standing // none while it does not answer
+	members   []kafka.ShareMember
+	keeper    *checkpoint.Keeper // nil where there are no checkpoints
+}
+
+// views look at every flow that replicates, all at once.
+func (b *board) views(ctx context.Context) []view {
+	var all []view
+	for _, f := range b.flows {
+		if c := f.conf(); c.Enabled {
+			all = append(all, view{flow: f, conf: c, pipe: b.pipe(c.Flow), keeper: b.keeper(c.Flow)})
+		}
+	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.pipes[f]
-}
-
-// Partitions implements status.Source.
-func (b *board) Partitions(ctx context.Context) (all []status.Partition, started bool, waitingFor string) {
-	started = true
-	for _, f := range b.wanted {
-		pipe := b.pipe(f)
-		if pipe == nil {
-			started, waitingFor = false, fmt.Sprintf("flow %s has not started", f)
+	for i := range all {
+		all[i].members = slices.Clone(b.sharers[all[i].conf.Flow])
+	}
+	b.mu.Unlock()
+	var asked sync.WaitGroup
+	for i := range all {
+		v := &all[i]
+		if v.pipe == nil {
 			continue
 		}
-		standings := pipe.Standings(ctx)
-		if standings == nil { // not even an empty list: it has stopped, or does not answer in time
-			started, waitingFor = false, fmt.Sprintf("flow %s does not answer", f)
-		}
-		for _, s := range standings {
-			all = append(all, status.Partition{
-				Flow: f.String(), Source: s.Source.String(), Remote: s.Remote.String(),
-				State: s.State.String(), Reason: s.Reason, Since: s.Since, Lag: s.Lag(), Ready: s.Moves,
-			})
-		}
+		asked.Go(func() {
+			v.standings = v.pipe.Standings(ctx)
+			v.answers = v.standings != nil // an empty list is an answer, too
+		})
 	}
-	return all, started, waitingFor
-}
-
-// snapshot is what /metrics shows.
-func (b *board) snapshot() metrics.Snapshot {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
-	defer cancel()
-	s := metrics.Snapshot{MemoryUsed: b.budget.InUse(), MemoryLimit: b.limit, Archives: b.archiveFigures()}
-	for _, f := range b.wanted {
-		pipe := b.pipe(f)
-		if pipe == nil {
-			continue
-		}
-		totals := pipe.Totals()
-		flow := metrics.Flow{Name: f.String(), Records: totals.Records, Bytes: totals.Bytes, Refused: totals.Refused, Forms: totals.Forms}
-		for _, p := range pipe.Standings(ctx) {
-			flow.Partitions = append(flow.Partitions, metrics.Partition{
-				Topic: p.Source.Topic, Number: p.Source.Number, State: p.State.String(), Lag: p.Lag(), Behind: p.Behind,
-			})
-		}
-		if k := b.keeper(f); k != nil {
-			g := k.Standing()
-			flow.Groups = &metrics.Groups{Number: g.Groups, Round: g.Round, Took: g.Took, Written: g.Written, Synced: g.Committed}
-			flow.Groups.Positions = map[string]int{
-				stream.Exact.String(): g.Exact, stream.Clamped.String(): g.Clamped, stream.Ahead.String(): g.Ahead, stream.Unknown.String(): g.Unknown,
-			}
-		}
-		if exact := b.maps.of(f); exact != nil {
-			flow.MapBytes = exact.Size().Bytes
-		}
-		s.Flows = append(s.Flows, flow)
-	}
-	return s
+	asked.Wait()
+	return all
 }
 
 // openStatus takes status.address. Where the user has not named one, and the default is taken by somebody else, the process goes
@@ -161,14 +159,17 @@ func openStatus(conf *config.Config, b *board, report stream.Report) (*status.Se
 	if conf.StatusAddress == "" {
 		return nil, nil
 	}
-	states := make(metrics.States, 0, len(replicate.States))
-	for _, s := range replicate.States {
-		states = append(states, s.String())
-	}
-	server, err := status.Listen(conf.StatusAddress, b, metrics.NewRegistry(states, b.snapshot))
+	registry := metrics.NewRegistry(metrics.Options{
+		States: stateNames(), Causes: causeNames(), Partitions: conf.Metrics.Partitions, MM2Names: conf.Metrics.MM2Names, Histograms: b.histograms,
+	}, b.snapshot)
+	server, err := status.Open(conf.StatusAddress, status.Options{Token: conf.StatusToken}, b, registry)
 	switch {
 	case err == nil:
 		report(stream.Event{Message: "status is served", Fields: []stream.Field{stream.F("address", server.Address())}})
+		if conf.StatusToken == "" && !local(server.Address()) {
+			report(stream.Event{Severity: stream.Warn, Message: "status.address can be reached from other machines, and anybody there may read it and have the file read again; set status.token",
+				Fields: []stream.Field{stream.F("address", server.Address())}})
+		}
 		return server, nil
 	case conf.StatusNamed || !errors.Is(err, syscall.EADDRINUSE):
 		return nil, cannotRun{err}
@@ -176,4 +177,25 @@ func openStatus(conf *config.Config, b *board, report stream.Report) (*status.Se
 	report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf(
 		"no status page: %s is taken by another process; name another address with status.address, or none with an empty one", conf.StatusAddress)})
 	return nil, nil
+}
+
+func stateNames() (names []string) {
+	for _, s := range replicate.States {
+		names = append(names, s.String())
+	}
+	return names
+}
+
+func causeNames() (names []string) {
+	for _, c := range replicate.Causes {
+		names = append(names, string(c))
+	}
+	return names
+}
+
+// local says that only this machine reaches an address.
+func local(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }

@@ -61,7 +61,7 @@ func (e *Emitter) Run(ctx context.Context) error {
 func (e *Emitter) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return e.log.Append(ctx, topic, []stream.Record{Heartbeat{Flow: e.flow, At: time.Now()}.Record()})
+	return e.log.Append(ctx, Topic, []stream.Record{Heartbeat{Flow: e.flow, At: time.Now()}.Record()})
 }
 
 // outage makes one event of the first of many failures, and one of their end.
@@ -86,5 +86,5 @@ func (o *outage) observe(err error, now time.Time) (event stream.Event, changed 
 	}
 	o.since = now
 	return stream.Event{Severity: stream.Warn, Message: "append heartbeat failed; replication itself goes on",
-		Fields: []stream.Field{stream.F("topic", topic), stream.F("error", err)}}, true
+		Fields: []stream.Field{stream.F("topic", Topic), stream.F("error", err)}}, true
 }

@@ -19,7 +19,8 @@ import (
 //
 // Bytes after these are ignored, as MM2's readers ignore them.
 
-const topic = "heartbeats" // the separator of a replication policy never touches this name
+// Topic is where heartbeats stand, on every cluster.
+const Topic = "heartbeats" // the separator of a replication policy never touches this name
 
 var errShort = errors.New("too short")
 

@@ -52,7 +52,7 @@ func TestCapturedHeartbeatsKeepTheirBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if line.Topic == topic && h.Flow.Target != line.Cluster {
+		if line.Topic == Topic && h.Flow.Target != line.Cluster {
 			t.Errorf("a heartbeat of %s stands on %s", h.Flow, line.Cluster)
 		}
 		r := h.Record()

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"tandem/internal/archive/store"
+	"tandem/internal/config"
+)
+
+// The states of an archive, as people see them.
+const (
+	archiveWaiting     = "waiting" // it has not begun yet
+	archiveGoesOn      = "archiving"
+	archiveUnreachable = "store does not answer"
+	archiveFailed      = "failed"
+)
+
+const (
+	probeEvery  = 2 * time.Second
+	probeWithin = 1500 * time.Millisecond
+	probeAgain  = 250 * time.Millisecond // a single failure is none
+	probeName   = "tandem-probe"         // need not be there
+)
+
+// storeProbe asks a store whether it is there, while somebody wants to know: bundles are stored rarely, and a store that is down
+// would show only then. It costs a request for one object's attributes every two seconds at most.
+type storeProbe struct {
+	store store.Store // that asks once
+	ends  context.Context
+	end   context.CancelFunc
+
+	mu     sync.Mutex // guards what follows
+	asking bool
+	asked  time.Time
+	failed error // of the last answer
+}
+
+// newStoreProbe asks nothing yet.
+func newStoreProbe(ctx context.Context, c config.Archive) (*storeProbe, error) {
+	asked, err := store.Open(ctx, c.URL, store.Options{Patience: -1, S3: s3Options(c)})
+	if err != nil {
+		return nil, err
+	}
+	p := &storeProbe{store: asked}
+	p.ends, p.end = context.WithCancel(context.WithoutCancel(ctx))
+	return p, nil
+}
+
+// close gives up what is being asked. It may be called on nil.
+func (p *storeProbe) close() {
+	if p != nil {
+		p.end()
+		_ = p.store.Close() // nothing was written
+	}
+}
+
+// state is what was found out last; where that is old it is found out anew, and told next time.
+func (p *storeProbe) state() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.asking && time.Since(p.asked) >= probeEvery {
+		p.asking = true
+		go p.ask(p.ends)
+	}
+	return p.failed
+}
+
+func (p *storeProbe) ask(ctx context.Context) {
+	err := p.once(ctx)
+	if err != nil && ctx.Err() == nil {
+		timer := time.NewTimer(probeAgain)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+			err = p.once(ctx)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking, p.asked = false, time.Now()
+	if ctx.Err() == nil {
+		p.failed = err
+	}
+}
+
+// once asks for an object; that it is not there is as good an answer as any.
+func (p *storeProbe) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	_, err := p.store.Stat(ctx, probeName)
+	switch store.Classify(err) {
+	case store.NotFound, store.AccessDenied, store.Throttled: // it lives; whether it takes bundles the writer finds out
+		return nil
+	}
+	return err
+}
