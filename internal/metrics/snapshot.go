@@ -66,19 +66,17 @@ type Partition struct {
 
 	Records  int64
 	Bytes    int64
-	InFlight int64  // records fetched and not acknowledged
+	InFlight int64  // records sent and not acknowledged
 	Age      Window // of the newest record of a batch when it was fetched
 	Latency  Window // of the same when it was acknowledged
 }
 
 // Window is a time that is measured again and again: the last one, and those of MM2's window, the last 30 to 60 seconds.
 type Window struct {
-	Seen   bool // one was measured; without it there is nothing to show
-	Last   time.Duration
-	Recent bool // one was measured within the window; without it there is only Last
-	Min    time.Duration
-	Max    time.Duration
-	Avg    time.Duration
+	Seen          bool // one was measured; without it there is nothing to show
+	Last          time.Duration
+	Recent        bool // one was measured within the window; without it there is only Last
+	Min, Max, Avg time.Duration
 }
 
 // Groups is how the consumer groups of a flow stand.
