@@ -162,7 +162,7 @@ func openStatus(conf *config.Config, b *board, report stream.Report) (*status.Se
 	registry := metrics.NewRegistry(metrics.Options{
 		States: stateNames(), Causes: causeNames(), Partitions: conf.Metrics.Partitions, MM2Names: conf.Metrics.MM2Names, Histograms: b.histograms,
 	}, b.snapshot)
-	server, err := status.Open(conf.StatusAddress, status.Options{Token: conf.StatusToken}, b, registry)
+	server, err := status.Listen(conf.StatusAddress, status.Options{Token: conf.StatusToken}, b, registry)
 	switch {
 	case err == nil:
 		report(stream.Event{Message: "status is served", Fields: []stream.Field{stream.F("address", server.Address())}})

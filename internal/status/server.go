@@ -56,8 +56,8 @@ const (
 	listedMax = 200 // partitions that stand still, in one answer
 )
 
-// Open takes the address; Run serves it.
-func Open(address string, options Options, source Source, metrics prometheus.Gatherer) (*Server, error) {
+// Listen takes the address; Run serves it.
+func Listen(address string, options Options, source Source, metrics prometheus.Gatherer) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on status.address %s: %w", address, err)

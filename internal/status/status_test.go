@@ -38,7 +38,7 @@ func serve(t *testing.T, s *scene, options Options) served {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "something"}, func() float64 { return 42 }))
-	server, err := Open("127.0.0.1:0", options, s, registry)
+	server, err := Listen("127.0.0.1:0", options, s, registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestHealthMetricsAndPage(t *testing.T) {
 
 func TestATakenAddress(t *testing.T) {
 	first := serve(t, &scene{}, Options{})
-	if _, err := Open(first.Address(), Options{}, &scene{}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), first.Address()) {
+	if _, err := Listen(first.Address(), Options{}, &scene{}, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), first.Address()) {
 		t.Errorf("error is %v", err)
 	}
 }
