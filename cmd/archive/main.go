@@ -5,6 +5,7 @@
 //	archive mark FILE NAME                  name this moment, to restore it later
 //	archive verify FILE                     prove that what is there is what was written
 //	archive restore FILE --to B             bring topics and groups back as of a moment
+//	archive drill FILE                      rehearse that: a sample into scratch topics, compared with the replica
 //	archive export FILE TOPIC/PARTITION     as a plain Kafka log segment
 //	archive compact FILE                    rewrite old bundles into few large objects, recompressed
 //	archive prune FILE                      remove what is too old
@@ -91,10 +92,10 @@ written, and brings topics and consumer groups back as of any moment. Every comm
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("which command? ls, show, mark, verify, restore, export, compact, prune, rebuild or keys; see archive --help")
+			return errors.New("which command? ls, show, mark, verify, restore, drill, export, compact, prune, rebuild or keys; see archive --help")
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(restoreCommand(), lsCommand(), showCommand(), rebuildCommand(), keysCommand(), markCommand(), pruneCommand(), verifyCommand(), exportCommand(), compactCommand(), versionCommand())
+	root.AddCommand(restoreCommand(), drillCommand(), lsCommand(), showCommand(), rebuildCommand(), keysCommand(), markCommand(), pruneCommand(), verifyCommand(), exportCommand(), compactCommand(), versionCommand())
 	return root
 }

@@ -16,6 +16,7 @@ import (
 	"tandem/internal/cli"
 	"tandem/internal/kafka"
 	"tandem/internal/policy"
+	"tandem/internal/stream"
 )
 
 // restoreFlags are what restore is called with.
@@ -220,6 +221,10 @@ type restoring struct {
 	begun  time.Time
 
 	resumed bool // an earlier run has begun to write
+
+	// Of a drill, which restores a few partitions into others than those of their own numbers.
+	into  map[stream.Partition]stream.Partition // by source partition
+	acked func(stream.Ack)
 }
 
 const openBundles = 64 // kept open: each holds the end of its object

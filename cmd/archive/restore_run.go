@@ -111,7 +111,7 @@ func (r *restoring) begin(ctx context.Context) error {
 	var remotes []stream.Partition
 	for _, t := range r.plan.Topics {
 		for _, p := range t.Parts {
-			remotes = append(remotes, stream.Partition{Topic: t.To, Number: p.Number})
+			remotes = append(remotes, r.remote(t, p))
 		}
 	}
 	ends, err := r.ends(ctx, remotes)
@@ -198,7 +198,13 @@ func (r *restoring) copy(ctx context.Context, logs map[stream.Partition]*restore
 		Session: func(broker int32) replicate.Session { return source.Session(broker) },
 		Sender:  func(ctx context.Context, broker int32) replicate.Sender { return r.target.wire.Sender(ctx, broker) },
 		Resume:  resume, Budget: replicate.NewBudget(restoreBudget), Codec: batch.KeepCodec,
-		Acked: resume.acked, Report: r.report,
+		Acked: func(a stream.Ack) {
+			resume.acked(a)
+			if r.acked != nil {
+				r.acked(a)
+			}
+		},
+		Report: r.report,
 	})
 	list := r.assignments(limits)
 	began := time.Now()
@@ -230,12 +236,19 @@ func (r *restoring) assignments(limits map[string]int32) []replicate.Assignment 
 	for _, t := range r.plan.Topics {
 		for _, p := range t.Parts {
 			list = append(list, replicate.Assignment{
-				Source: stream.Partition{Topic: t.Name, Number: p.Number}, Remote: stream.Partition{Topic: t.To, Number: p.Number},
-				MaxBatch: limits[t.To],
+				Source: stream.Partition{Topic: t.Name, Number: p.Number}, Remote: r.remote(t, p), MaxBatch: limits[t.To],
 			})
 		}
 	}
 	return list
+}
+
+// remote is the target partition of one of the plan: that of the same number, unless a drill says otherwise.
+func (r *restoring) remote(t restore.Topic, p restore.Part) stream.Partition {
+	if to, ok := r.into[stream.Partition{Topic: t.Name, Number: p.Number}]; ok {
+		return to
+	}
+	return stream.Partition{Topic: t.To, Number: p.Number}
 }
 
 // follow waits until everything is on the target, or something stands in the way that a person has to decide.
@@ -293,7 +306,7 @@ func (r *restoring) proved(ctx context.Context, c *copied, resume *restoreResume
 	c.end = make(map[stream.Partition]int64)
 	for _, t := range r.plan.Topics {
 		for _, p := range t.Parts {
-			remote := stream.Partition{Topic: t.To, Number: p.Number}
+			remote := r.remote(t, p)
 			n := resume.count(remote)
 			switch behind := ends[remote] - int64(resume.bases[remote]) - n; {
 			case behind < 0:

@@ -176,3 +176,33 @@ func (l *Log) records(ctx context.Context, i int, each func(first, count int64) 
 	}
 	return nil
 }
+
+// Batches tells what is in, in order, as batches; transaction markers are among them.
+func (l *Log) Batches(ctx context.Context, each func(batch.View) error) error {
+	for i := range l.spans {
+		if l.spans[i].out {
+			continue
+		}
+		raw, err := l.chunk(ctx, i)
+		if err != nil {
+			return err
+		}
+		p, err := l.page(ctx, i, l.spans[i].From, raw)
+		if err != nil {
+			return err
+		}
+		for _, piece := range p.pieces {
+			for len(piece) > 0 {
+				v, rest, err := batch.Next(piece)
+				if err != nil {
+					return l.broken(i, err)
+				}
+				piece = rest
+				if err := each(v); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

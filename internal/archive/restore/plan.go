@@ -37,7 +37,13 @@ type Selection struct {
 
 	// After are the source offsets from which on partitions are wanted, where the target has what stands before.
 	After map[stream.Partition]stream.Upstream
+
+	// Within are the only partitions that are wanted, and the only offsets of each; nil: all.
+	Within map[stream.Partition]Range
 }
+
+// Range is source offsets From <= o < End.
+type Range struct{ From, End stream.Upstream }
 
 // Plan is what a restore sets out to do. It is kept in the ledger: where it was begun, it is followed, whatever the archive has got since.
 type Plan struct {
@@ -168,8 +174,16 @@ func Make(state *catalog.State, s Selection) (*Plan, error) {
 			if s.Partitions != nil && !slices.Contains(s.Partitions, part.Number) {
 				continue
 			}
+			at := stream.Partition{Topic: t.Name, Number: part.Number}
 			cut := p.cut(part)
-			cut.From = max(cut.From, s.After[stream.Partition{Topic: t.Name, Number: part.Number}])
+			cut.From = max(cut.From, s.After[at])
+			if s.Within != nil {
+				w, ok := s.Within[at]
+				if !ok {
+					continue
+				}
+				cut.From, cut.End = max(cut.From, w.From), min(cut.End, w.End)
+			}
 			switch {
 			case point != nil:
 				end, ok := point[placeOf(life.Topic, part.Number)]
