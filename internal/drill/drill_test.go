@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -253,4 +254,86 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s: %v", again, err)
 		}
 	})
+}
+
+func TestClaimBytes(t *testing.T) {
+	c := Claim{ID: "20261120T030000Z-1a2b3c4d", By: "al@host", Since: night, Beat: 2}
+	key, value := c.Record()
+	if string(key) != "\x01D\x00\x1fclaim/"+c.ID || string(value) != "\x01"+`{"id":"20261120T030000Z-1a2b3c4d","by":"al@host","since":"2026-11-20T03:00:00Z","beat":2}` {
+		t.Errorf("%q %q", key, value)
+	}
+	if got, err := LoadClaim(stream.Record{Key: key, Value: value}); err != nil || got != c {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := LoadClaim(stream.Record{Key: key}); err != nil || got != (Claim{ID: c.ID}) {
+		t.Errorf("tombstone: %+v, %v", got, err)
+	}
+	if o, err := Load(stream.Record{Key: key, Value: value}); err != nil || o != (Outcome{}) {
+		t.Errorf("taken for an outcome: %+v, %v", o, err)
+	}
+	outcome, outcomeText := sample().Outcome().Record()
+	for what, r := range map[string]stream.Record{"an outcome": {Key: outcome, Value: outcomeText}, "a group": {Key: []byte("\x01G\x00\x00")}, "nothing": {}} {
+		if c, err := LoadClaim(r); err != nil || c != (Claim{}) {
+			t.Errorf("%s: %+v, %v", what, c, err)
+		}
+	}
+	for what, r := range map[string]stream.Record{
+		"a longer key": {Key: append(bytes.Clone(key), 'x'), Value: value}, "no id": {Key: []byte("\x01D\x00\x06claim/"), Value: value},
+		"newer": {Key: key, Value: []byte("\x02")}, "empty": {Key: key, Value: []byte{}}, "no JSON": {Key: key, Value: []byte("\x01x")},
+		"another id": {Key: key, Value: []byte("\x01{}")}, "long": {Key: key, Value: make([]byte, maxOutcomeBytes+1)},
+	} {
+		if c, err := LoadClaim(r); err == nil || c != (Claim{}) {
+			t.Errorf("%s: %+v, %v", what, c, err)
+		}
+	}
+}
+
+func FuzzLoadClaim(f *testing.F) {
+	key, value := Claim{ID: "a", By: "b"}.Record()
+	f.Add(key, value)
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		c, err := LoadClaim(stream.Record{Key: key, Value: value})
+		if err != nil || c.ID == "" || c.Since.IsZero() {
+			return
+		}
+		if key2, _ := c.Record(); !bytes.Equal(key2, key) {
+			t.Fatalf("%q became %q", key, key2)
+		}
+	})
+}
+
+func TestDraw(t *testing.T) {
+	var all []stream.Partition
+	for topic, n := range map[string]int32{"a": 10, "b": 1, "c": 3} {
+		for i := range n {
+			all = append(all, stream.Partition{Topic: topic, Number: i})
+		}
+	}
+	draw := func(seed uint64, most int) []stream.Partition {
+		return Draw(rand.New(rand.NewPCG(seed, 0)), append(all, all[0]), most)
+	}
+	ever := map[stream.Partition]bool{}
+	for seed := range uint64(200) {
+		for most := range len(all) + 3 {
+			drawn := draw(seed, most)
+			topics := map[string]int{}
+			seen := map[stream.Partition]bool{}
+			for _, p := range drawn {
+				topics[p.Topic]++
+				seen[p], ever[p] = true, true
+			}
+			if want := min(most, len(all)); len(drawn) != want || len(seen) != want || len(topics) != min(3, most) {
+				t.Fatalf("seed %d, %d: %v", seed, most, drawn)
+			}
+			if most == 5 && (topics["b"] != 1 || topics["a"] < 2 || topics["c"] < 2) {
+				t.Fatalf("uneven: %v", drawn)
+			}
+			if !reflect.DeepEqual(drawn, draw(seed, most)) {
+				t.Fatal("another draw of the same numbers")
+			}
+		}
+	}
+	if len(ever) != len(all) || len(Draw(rand.New(rand.NewPCG(1, 1)), nil, 5)) > 0 {
+		t.Error(ever)
+	}
 }

@@ -401,3 +401,32 @@ func TestGroupCallsEnd(t *testing.T) {
 		})
 	}
 }
+
+func TestDeleteGroups(t *testing.T) {
+	cluster, _ := fakeCluster(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "orders"))
+	a := adminOf(t, cluster.ListenAddrs()[0], nil)
+	for _, id := range []string{"a", "b", "kept"} {
+		if _, err := a.CommitOffsets(t.Context(), id, map[stream.Partition]stream.Committed{orders(0): {Offset: 0}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused, err := a.DeleteGroups(t.Context(), []string{"a", "b", "never-was"})
+	if err != nil || len(refused) > 0 {
+		t.Fatalf("%v, %v", refused, err)
+	}
+	left, err := a.Groups(t.Context())
+	if err != nil || len(left) != 1 || left[0].ID != "kept" {
+		t.Fatalf("%v, %v", left, err)
+	}
+	cluster.ControlKey(kmsg.DeleteGroups.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
+		g := kmsg.NewDeleteGroupsResponseGroup()
+		g.Group, g.ErrorCode = "kept", kerr.NonEmptyGroup.Code
+		resp.Groups = append(resp.Groups, g)
+		return resp, nil, true
+	})
+	refused, err = a.DeleteGroups(t.Context(), []string{"kept"})
+	if code, ok := stream.CodeOf(refused["kept"]); err != nil || !ok || code != stream.Code(kerr.NonEmptyGroup.Code) {
+		t.Fatalf("%v, %v", refused, err)
+	}
+}
