@@ -19,16 +19,32 @@ MANY := ./internal/replicate/... ./internal/offsetsync ./internal/archive ./inte
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-real soak bench lint clean
+.PHONY: help build dist demo test test-unit test-real soak bench lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## bin/mirror, bin/failover, bin/archive
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/mirror ./cmd/failover ./cmd/archive
+BIN := bin
 
-demo: ## two clusters in one process and a flow between them; DEMO_FLAGS are passed on
-	$(GO) run ./cmd/mirror demo $(DEMO_FLAGS)
+build: ## bin/mirror, bin/failover, bin/archive: static, they run on any Linux of the architecture
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/mirror ./cmd/failover ./cmd/archive
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+
+dist: ## dist/tandem-VERSION-OS-ARCH.tar.gz for each platform, and dist/SHA256SUMS
+	rm -rf dist
+	@set -e; for platform in $(PLATFORMS); do \
+		name=tandem-$(VERSION)-$${platform%/*}-$${platform#*/}; \
+		echo "$$name"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(MAKE) --no-print-directory build BIN=dist/$$name/bin VERSION='$(VERSION)' >/dev/null; \
+		cp -R LICENSE README.md CHANGELOG.md config dashboards deploy dist/$$name/; \
+		tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -czf dist/$$name.tar.gz $$name; \
+		rm -rf dist/$$name; \
+	done
+	cd dist && sha256sum *.tar.gz > SHA256SUMS
+
+demo: build ## the whole story in a minute: clusters, an archive and a disaster in one process; DEMO_FLAGS are passed on
+	$(BIN)/mirror demo $(DEMO_FLAGS)
 
 # Tests with real brokers mostly wait, the others only compute: side by side they take as long as the former alone. The latter are
 # nice and one package at a time, so that those that wait find a processor when they wake up.

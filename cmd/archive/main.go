@@ -33,6 +33,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tandem/internal/cli"
 )
 
 // Exit statuses.
@@ -95,7 +97,7 @@ written, and brings topics and consumer groups back as of any moment. Every comm
 			return errors.New("which command? ls, show, mark, verify, restore, drill, export, compact, prune, rebuild or keys; see archive --help")
 		},
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(restoreCommand(), drillCommand(), lsCommand(), showCommand(), rebuildCommand(), keysCommand(), markCommand(), pruneCommand(), verifyCommand(), exportCommand(), compactCommand(), versionCommand())
+	cli.Complete(root)
 	return root
 }

@@ -35,6 +35,7 @@ out: metrics and the status page of mirror show the last one. Each level proves 
 	}
 	v.flags(cmd)
 	cmd.Flags().StringVar(&v.level, "level", "chunk", "how much to prove: list, footer, chunk or record")
+	cli.Offer(cmd, "level", "list", "footer", "chunk", "record")
 	cmd.Flags().StringVar(&v.topics, "topics", "", "read the chunks of topics whose whole name matches this regular expression only")
 	cmd.Flags().StringVar(&v.from, "from", "", "read the bundles archived at or after this time only (RFC 3339)")
 	cmd.Flags().StringVar(&v.until, "until", "", "read the bundles archived before this time only (RFC 3339)")

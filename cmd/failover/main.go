@@ -30,6 +30,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tandem/internal/cli"
 )
 
 // Exit statuses.
@@ -91,8 +93,8 @@ stopped, and nothing is skipped. A plan is made first, for people to read and fo
 			return errors.New("which command? status, plan, apply, undo or back; see failover --help")
 		},
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(statusCommand(), planCommand(over), applyCommand(over), undoCommand(), backCommand(), versionCommand())
+	cli.Complete(root)
 	return root
 }
 

@@ -18,7 +18,7 @@ func newLogger(to io.Writer, format string, level zapcore.LevelEnabler) (*zap.Lo
 	if format == "" {
 		format = "json"
 		if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-			format = "text"
+			format = "console"
 		}
 	}
 	conf := zap.NewProductionEncoderConfig()
@@ -28,13 +28,13 @@ func newLogger(to io.Writer, format string, level zapcore.LevelEnabler) (*zap.Lo
 	switch format {
 	case "json":
 		encoder = zapcore.NewJSONEncoder(conf)
-	case "text":
+	case "console":
 		conf.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		conf.EncodeLevel = zapcore.CapitalLevelEncoder
 		conf.ConsoleSeparator = "  "
 		encoder = zapcore.NewConsoleEncoder(conf)
 	default:
-		return nil, cannotRun{fmt.Errorf("--log-format is %q; it must be text or json", format)}
+		return nil, cannotRun{fmt.Errorf("--log-format is %q; it must be console or json", format)}
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level)), nil
 }

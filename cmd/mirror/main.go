@@ -36,6 +36,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tandem/internal/cli"
 )
 
 // Exit statuses. MM2's are 2 for whatever keeps it from running, too.
@@ -96,10 +98,11 @@ taken; MirrorMaker 2, or another process of the same group.instance.id, runs bes
 		},
 	}
 	root.Flags().StringSliceVar(&opts.clusters, "clusters", nil, "run only the flows whose target is one of these aliases")
-	root.Flags().StringVar(&opts.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
+	root.Flags().StringVar(&opts.logFormat, "log-format", "", "console or json (default: console on a terminal, else json)")
+	cli.Offer(root, "log-format", "console", "json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(positionCommand(), reloadCommand(), checkCommand(), versionCommand(), demoCommand())
+	cli.Complete(root)
 	return root
 }
 

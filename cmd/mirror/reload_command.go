@@ -46,7 +46,7 @@ mirror answers).`,
 			if conf.StatusAddress == "" {
 				return cannotRun{errors.New("status.address is empty: send SIGHUP to the mirror instead")}
 			}
-			done, err := askReload(cmd.Context(), conf.StatusAddress, dry)
+			done, err := askReload(cmd.Context(), conf, dry)
 			if err != nil {
 				return err
 			}
@@ -82,13 +82,17 @@ func another(theirs, ours string) bool {
 	return errors.Join(err, err2) == nil && !os.SameFile(a, b) // what we cannot see may be ours by another path, as in a container
 }
 
-// askReload asks the mirror at an address.
-func askReload(ctx context.Context, address string, dry bool) (done reloaded, err error) {
+// askReload asks the mirror at the file's status.address.
+func askReload(ctx context.Context, conf *config.Config, dry bool) (done reloaded, err error) {
+	address := conf.StatusAddress
 	ctx, cancel := context.WithTimeout(ctx, reloadWait)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://%s/api/reload?dry=%t", address, dry), nil)
 	if err != nil {
 		return done, cannotRun{fmt.Errorf("status.address: %w", err)}
+	}
+	if conf.StatusToken != "" {
+		request.Header.Set("Authorization", "Bearer "+conf.StatusToken)
 	}
 	answer, err := direct.Do(request)
 	if err != nil {
@@ -116,6 +120,8 @@ func askReload(ctx context.Context, address string, dry bool) (done reloaded, er
 			return done, fmt.Errorf("read the answer of %s: %w", address, err)
 		}
 		return done, fmt.Errorf("the mirror refuses the file, and goes on as it was: %s", refused.Error)
+	case http.StatusUnauthorized:
+		return done, cannotRun{fmt.Errorf("the mirror at %s wants another status.token than the file has: it was started with another one; restart it, or send SIGHUP", address)}
 	default:
 		return done, cannotRun{fmt.Errorf("%s answers %s: is it a mirror?", address, answer.Status)}
 	}

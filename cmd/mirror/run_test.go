@@ -300,7 +300,7 @@ func TestCannotRun(t *testing.T) {
 		{"two files", []string{idle, idle}, "one file, not 2"},
 		{"a flag that does not exist", []string{idle, "--cluster", "b"}, "unknown flag: --cluster"},
 		{"a flag without its value", []string{idle, "--clusters"}, "flag needs an argument"},
-		{"a log format that does not exist", []string{idle, "--log-format", "xml"}, "text or json"},
+		{"a log format that does not exist", []string{idle, "--log-format", "xml"}, "console or json"},
 		{"an alias that is not in the file", []string{idle, "--clusters", "c"}, "c"},
 		{"nothing enabled", []string{idle}, "no flow has anything to do"},
 		{"a key that is spelt wrong leaves a cluster without brokers", []string{file(t, "clusters = a, b\na.bootstrap.servers = h:1\nbb.bootstrap.servers = h:2\n")}, "add b.bootstrap.servers"},
