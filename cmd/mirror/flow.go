@@ -457,5 +457,6 @@ func (r *replication) pipeConfig(producer batch.Producer) replicate.Config {
 		Codec:  codec, Acked: r.acked, Report: r.report, SetAside: setAside, TopicGone: r.topicGone,
 		Origins: r.origin, SharedRemote: c.TwoWay, Tee: r.tee(), Throttle: r.throttle,
 		Observe: r.board.histograms.ForFlow(c.Flow.String()), Heartbeats: heartbeat.Topic,
+		Ends: r.clients.sourceWire.EndsFor(c.IsolationLevel == "read_committed"),
 	})
 }

@@ -79,7 +79,7 @@ func (s *Session) reopen() {
 }
 
 // Fetch asks the broker for records and returns the partitions that had something to say: records, an error, or a moved
-// high watermark. An error means that the request as a whole failed.
+// high watermark; of the others nothing has changed. An error means that the request as a whole failed.
 func (s *Session) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]stream.Fetched, error) {
 	resp, err := s.client.Request(ctx, s.request(bounds))
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Session) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]strea
 		if sessionLost(fetch.ErrorCode) {
 			s.errSessions++
 			if s.errSessions < 3 {
-				return nil, nil // the next fetch opens a new session
+				return s.Fetch(ctx, bounds) // which opens a new session
 			}
 		}
 		return nil, fmt.Errorf("fetch: %w", err)
@@ -193,6 +193,9 @@ func (s *Session) fetched(resp *kmsg.FetchResponse) []stream.Fetched {
 			}
 			if d := p.DivergingEpoch; d.Epoch >= 0 || d.EndOffset >= 0 {
 				f.Diverged = &stream.EpochEnd{Epoch: d.Epoch, End: stream.Upstream(d.EndOffset)}
+			}
+			if s.committed && p.LastStableOffset >= 0 {
+				f.Unstable = max(p.HighWatermark-p.LastStableOffset, 0)
 			}
 			for _, a := range p.AbortedTransactions {
 				f.Aborted = append(f.Aborted, stream.AbortedTransaction{ProducerID: a.ProducerID, First: stream.Upstream(a.FirstOffset)})

@@ -73,8 +73,7 @@ func TestSessionNamesOnlyWhatChanged(t *testing.T) {
 		func() {},                      // opens
 		func() {},                      // nothing changed
 		func() { at(0, 15); at(2, 5) }, // moved, added
-		func() { s.Forget(stream.Partition{Topic: "t", Number: 1}) }, // forgotten; the broker lost the session
-		func() {}, // full again
+		func() { s.Forget(stream.Partition{Topic: "t", Number: 1}) }, // forgotten; the broker lost the session: full again, at once
 		func() { at(2, 6) },
 	} {
 		change()

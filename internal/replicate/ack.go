@@ -18,11 +18,12 @@ const (
 
 // answered works off the answer to a produce request.
 func (p *Pipe) answered(a produceAnswer) {
-	s := a.request.to
+	s, now := a.request.to, time.Now()
 	s.open--
+	s.heard = now
 	p.brokerAnswered(s, a.err)
 	if a.err == nil {
-		s.delay.add(time.Since(a.request.at))
+		s.delay.add(now.Sub(a.request.at))
 	}
 	for i, item := range a.request.items {
 		part, batch := item.part, item.sent
@@ -40,7 +41,7 @@ func (p *Pipe) answered(a produceAnswer) {
 		if err != nil && part.failure == nil {
 			part.failure = err
 		}
-		p.advance(part)
+		p.advance(part, now)
 		if part.gone {
 			if part.open == 0 {
 				p.left(part)
@@ -55,20 +56,20 @@ func (p *Pipe) answered(a produceAnswer) {
 }
 
 // advance takes appended batches off the front of the in-flight list and tells of them.
-func (p *Pipe) advance(part *partition) {
+func (p *Pipe) advance(part *partition, now time.Time) {
 	for len(part.inFlight) > 0 && part.inFlight[0].done {
 		s := part.inFlight[0]
 		part.inFlight[0] = nil
 		part.inFlight = part.inFlight[1:]
 		part.acked, part.ackedEpoch = s.next, s.epoch
-		part.lastAck, part.failed, part.resolve = time.Now(), "", 0
-		part.moved, part.unsure = part.lastAck, false
+		part.lastAck, part.failed, part.resolve = now, "", 0
+		part.moved, part.unsure = now, false
 		p.over(part)
 		part.flushed = batch.NextSequence(part.flushed, s.records)
 		part.newest = s.newest
 		p.landed(part, s)
 		if !part.gone {
-			p.acknowledge(part, s)
+			p.acknowledge(part, s, now)
 		}
 		p.buffers.give(s.letGo(part, p.budget))
 	}
@@ -80,7 +81,7 @@ func (p *Pipe) advance(part *partition) {
 	}
 	part.settle()
 	p.settles(part)
-	part.reached(time.Now())
+	part.reached(now)
 	if part.phase == running && part.failure == nil {
 		part.backoff = 0
 		p.read(part)
@@ -90,11 +91,11 @@ func (p *Pipe) advance(part *partition) {
 	}
 }
 
-func (p *Pipe) acknowledge(part *partition, s *sent) {
+func (p *Pipe) acknowledge(part *partition, s *sent, now time.Time) {
 	ack := stream.Ack{
 		Source: part.Source, Remote: part.Remote, Topic: part.Topic,
 		Next: s.next, NextSequence: part.flushed, LeaderEpoch: s.epoch.Number(),
-		NextDown: part.down.Offset(), Bytes: s.bytes, At: time.Now(),
+		NextDown: part.down.Offset(), Bytes: s.bytes, At: now,
 	}
 	if s.base >= 0 {
 		down := s.base
@@ -103,7 +104,8 @@ func (p *Pipe) acknowledge(part *partition, s *sent) {
 			down += stream.Downstream(r.Count)
 		}
 	}
-	p.counters.acked(int64(s.records), int64(s.bytes))
+	p.counters.acked(s)
+	p.measured(part, s, now)
 	part.told = s.next
 	p.txn.reaches(part)
 	p.tells(ack)
@@ -206,7 +208,7 @@ func (p *Pipe) hold(part *partition, err error) {
 	if p.spared(part, err) {
 		return
 	}
-	part.phase, part.holds = holding, holdsFor(err)
+	part.phase, part.holds, part.cause = holding, holdsFor(err), causeOf(err)
 	delete(p.waiting, part.Source)
 	if part.holds != Halted {
 		p.tryAt(part, time.Now().Add(holdFor))

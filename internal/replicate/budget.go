@@ -138,6 +138,7 @@ func (b *Budget) InUse() int64 { b.mu.Lock(); defer b.mu.Unlock(); return b.used
 type lease struct {
 	budget *Budget
 	bytes  int64
+	at     time.Time // when it came
 	refs   atomic.Int32
 }
 

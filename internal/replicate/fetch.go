@@ -16,7 +16,8 @@ type Session interface {
 	// Forget takes a partition out; unknown ones are no error.
 	Forget(stream.Partition)
 	// Fetch waits up to the bounds for records. An error means that the request failed as a whole; partitions that
-	// have their own error are in the answer.
+	// have their own error are in the answer. One that was in an answer since it was added or moved, and is not in this one, has
+	// nothing new: it ends where it did, as of the request.
 	Fetch(context.Context, stream.FetchBounds) ([]stream.Fetched, error)
 }
 
@@ -43,6 +44,13 @@ type reading struct {
 	generation uint64
 	gate       *gate
 	high       stream.Upstream // high watermark of the source, -1 before the source has told
+	unstable   stream.Upstream // and so many offsets below it that a transaction holds back
+
+	// The answer since which the session has it, so that one which does not speak of it says that it ends where it did; 0 while the
+	// session does not have it, or has not told yet.
+	inside *atomic.Uint64
+	was    uint64 // inside, when it was last taken out of the session
+	outAt  uint64 // after so many requests
 
 	// Where its topic has a bound, see pacer.
 	bound   *bound
@@ -70,6 +78,8 @@ type fetcher struct {
 	readings map[stream.Partition]*reading // owned by the loop, as are the next two
 	held     map[stream.Partition]bool
 	recent   []stream.Partition // those that the last answer brought records of
+	requests uint64             // so many were sent
+	answers  uint64             // and so many answered
 
 	// A partition that is let go and read again between two requests is, to the broker, one that was in the session all the time: it
 	// says nothing of it until something is new. What it has said before goes to the new reading with the next answer.
@@ -77,6 +87,19 @@ type fetcher struct {
 	again   []chunk
 
 	waitsUntil atomic.Int64 // as of a gate: nothing at all is read
+
+	told   time.Time // when the last answer was asked for that the pipe has taken; the pipe owns it, and what follows
+	opened uint64    // the first answer of the current session
+	last   uint64    // the last answer that the pipe has taken
+}
+
+// taken notes that the pipe has taken an answer.
+func (f *fetcher) taken(a fetchAnswer) {
+	if a.err != nil {
+		f.opened = f.last + 1 // and is told everything
+		return
+	}
+	f.told, f.last = a.asked, a.number
 }
 
 // FetchSizes are the user's bounds on a fetch; 0 leaves one to the pipe.
@@ -90,6 +113,10 @@ type fetchAnswer struct {
 	from   *fetcher
 	chunks []chunk
 	err    error // of the request as a whole
+
+	number     uint64
+	asked, got time.Time
+	bytes      int64 // of record batches
 }
 
 func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes, origins *Origins, tee Tee, out chan<- fetchAnswer, starved chan<- struct{}) *fetcher {
@@ -102,10 +129,11 @@ func newFetcher(broker int32, session Session, budget *Budget, sizes FetchSizes,
 	}
 }
 
-// read makes the loop read a partition from a place on; an earlier reading of it ends.
-func (f *fetcher) read(place stream.Place, generation uint64, g *gate) {
+// read makes the loop read a partition from a place on; an earlier reading of it ends. It returns the reading's inside.
+func (f *fetcher) read(place stream.Place, generation uint64, g *gate) *atomic.Uint64 {
+	inside := new(atomic.Uint64)
 	f.ask(func() {
-		r := &reading{place: place, generation: generation, gate: g, high: -1}
+		r := &reading{place: place, generation: generation, gate: g, high: -1, inside: inside}
 		f.retell(r)
 		f.readings[place.Partition] = r
 		delete(f.held, place.Partition)
@@ -113,6 +141,7 @@ func (f *fetcher) read(place stream.Place, generation uint64, g *gate) {
 		f.paced(r)
 		f.enter(r)
 	})
+	return inside
 }
 
 // retell has a reading hear what the broker has said of its partition, and will not say again.
@@ -126,8 +155,12 @@ func (f *fetcher) retell(r *reading) {
 	if !ok || before.high < 0 || before.place.Topic != r.place.Topic {
 		return
 	}
-	r.high = before.high
-	f.again = append(f.again, chunk{partition: p, generation: r.generation, gate: r.gate, next: r.place.Offset, epoch: EpochOf(r.place.LastEpoch), high: r.high})
+	r.high, r.unstable = before.high, before.unstable
+	again := chunk{partition: p, generation: r.generation, gate: r.gate, next: r.place.Offset, epoch: EpochOf(r.place.LastEpoch), high: r.high, stable: r.high - r.unstable, again: true}
+	if before.inside.Load() > 0 { // else it is new to the session, which will tell
+		r.inside.Store(f.answers + 1) // with which this goes out
+	}
+	f.again = append(f.again, again)
 }
 
 // stop makes the loop let go of a partition.
@@ -237,9 +270,12 @@ func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 	if err := f.budget.acquire(ctx, reserved, f.starve); err != nil {
 		return fetchAnswer{}, err
 	}
+	f.requests++
+	asked := time.Now()
 	fetched, err := f.session.Fetch(ctx, stream.FetchBounds{
 		MaxWaitMillis: int32(f.fetchWait().Milliseconds()), MinBytes: 1, MaxBytes: int32(reserved),
 	})
+	got := time.Now()
 	again := f.again
 	f.again = nil
 	clear(f.dropped)
@@ -247,7 +283,9 @@ func (f *fetcher) fetch(ctx context.Context) (fetchAnswer, error) {
 		f.budget.add(-reserved)
 		return fetchAnswer{}, err
 	}
-	answer := f.frame(ctx, fetched, reserved)
+	f.answers++
+	answer := f.frame(ctx, fetched, reserved, got)
+	answer.asked, answer.got, answer.number = asked, got, f.answers
 	answer.chunks = append(again, answer.chunks...)
 	return answer, nil
 }
@@ -261,8 +299,8 @@ func (f *fetcher) starve() {
 }
 
 // frame turns an answer into chunks, moves the readings on, and settles the reservation.
-func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved int64) fetchAnswer {
-	memory := &lease{budget: f.budget}
+func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved int64, got time.Time) fetchAnswer {
+	memory := &lease{budget: f.budget, at: got}
 	memory.refs.Store(1) // ours, until all chunks are counted
 	answer, origins := fetchAnswer{from: f}, f.origins.answer()
 	for _, part := range fetched {
@@ -271,7 +309,7 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 		if !ok {
 			continue
 		}
-		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, gate: r.gate, high: part.HighWatermark, err: part.Err}
+		c := chunk{partition: part.Partition, generation: r.generation, lease: memory, gate: r.gate, high: part.HighWatermark, stable: part.HighWatermark - stream.Upstream(part.Unstable), err: part.Err}
 		memory.bytes += int64(len(part.Records))
 		c.next, c.epoch = r.place.Offset, EpochOf(r.place.LastEpoch)
 		if c.err == nil && part.Diverged != nil {
@@ -282,7 +320,10 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 			read, c.err = route(ctx, part, r.place.Offset, c.epoch, origins)
 			c.views, c.next, c.epoch = read.views, read.next, read.epoch
 			if c.err == nil {
-				r.high = max(r.high, part.HighWatermark)
+				r.high, r.unstable = max(r.high, part.HighWatermark), stream.Upstream(part.Unstable)
+				if r.inside.Load() == 0 {
+					r.inside.Store(f.answers)
+				}
 				r.weigh(len(part.Records), read.next)
 				f.tell(r.place, read.next, read.whole, part)
 			}
@@ -293,6 +334,7 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 		memory.refs.Add(int32(len(c.views)))
 		r.gate.buffered.Add(c.bytes)
 		if c.err != nil {
+			r.high = -1            // what the session has said so far does not count any more
 			f.drop(part.Partition) // the pipe decides where it goes on
 		} else if c.next != r.place.Offset {
 			r.place.Offset, r.place.LastEpoch = c.next, c.epoch.Number()
@@ -301,6 +343,7 @@ func (f *fetcher) frame(ctx context.Context, fetched []stream.Fetched, reserved 
 		}
 		answer.chunks = append(answer.chunks, c)
 	}
+	answer.bytes = memory.bytes
 	f.budget.add(memory.bytes - reserved)
 	memory.release()
 	return answer

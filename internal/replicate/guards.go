@@ -28,11 +28,16 @@ func (s Start) partedAt(end stream.EpochEnd) bool {
 }
 
 // halted is an error that says all that a person needs to decide.
-func halted(format string, args ...any) error { return haltedError(fmt.Sprintf(format, args...)) }
+func halted(cause Cause, format string, args ...any) error {
+	return haltedError{cause, fmt.Sprintf(format, args...)}
+}
 
-type haltedError string
+type haltedError struct {
+	cause Cause
+	text  string
+}
 
-func (h haltedError) Error() string { return string(h) }
+func (h haltedError) Error() string { return h.text }
 func (h haltedError) Unwrap() error { return errHalt }
 
 // truncation is why a partition is halted whose source has lost records that are on the target.
@@ -66,6 +71,7 @@ func (p *Pipe) spared(part *partition, err error) bool {
 	if t.at.partedAt(t.end) || int64(t.at.Next)+t.at.Skip > int64(t.end.End) {
 		return false
 	}
+	p.counters.trouble(Truncated)
 	part.phase = starting
 	p.ask(part)
 	return true
@@ -173,7 +179,7 @@ func (r *Resumption) another(ctx context.Context, remade []Question, states map[
 		if state, ok := states[q.Remote]; ok {
 			at.Skip = ahead(following(state.LastSequence, 1), at.Sequence)
 		}
-		errs[q.Source] = halted("topic %s was deleted and made anew (id %s, was %s); of the old one everything below offset %s was copied, the new one ends at %d and nothing of it was copied. "+
+		errs[q.Source] = halted(Recreated, "topic %s was deleted and made anew (id %s, was %s); of the old one everything below offset %s was copied, the new one ends at %d and nothing of it was copied. "+
 			"Set topic.recreated=follow and restart to have it copied from its beginning into %s, behind the records of the old one; delete %s first to have it alone there",
 			q.Source.Topic, short(q.Topic), short(old), at.reach(), ends[q.Source], q.Remote, q.Remote.Topic)
 	}
@@ -202,6 +208,7 @@ func (r *Resumption) followNew(ctx context.Context, remade []Question, starts ma
 			if !ok {
 				continue
 			}
+			r.inSpiteOf(Recreated)
 			r.Report(stream.Event{Flow: r.Flow, Severity: stream.Warn, Message: fmt.Sprintf(
 				"topic %s was deleted and made anew (id %s, was %s); %s is copied from its beginning, offset %d, and its records begin at offset %d of %s",
 				q.Source.Topic, short(q.Topic), short(was[i]), q.Source, start.Next, ends[q.Remote], q.Remote),
@@ -274,7 +281,7 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 		if !r.HaltAtGap {
 			setting = "auto.offset.reset=none"
 		}
-		return at, halted("records %d to %d of %s were deleted by the source's retention before they were replicated, and %s says not to go on behind them; "+
+		return at, halted(Expired, "records %d to %d of %s were deleted by the source's retention before they were replicated, and %s says not to go on behind them; "+
 			"stop mirror, then `mirror position FILE %q %s %d` makes the next start go on there", lost, earliest-1, a.Source, setting, r.Flow.String(), a.Source, earliest)
 	}
 	left := max(0, at.Skip-int64(earliest-at.Next))
@@ -284,6 +291,7 @@ func (r *Resumption) passDeleted(ctx context.Context, a Assignment, at Start, ea
 		return at, fmt.Errorf("note where %s goes on: %w", a.Source, err)
 	}
 	if lost < earliest {
+		r.inSpiteOf(Expired)
 		r.Report(stream.Event{Flow: r.Flow, Severity: stream.Error, Message: fmt.Sprintf(
 			"records %d to %d of %s were deleted by the source's retention before they were replicated; going on at %d", lost, earliest-1, a.Source, earliest),
 			Fields: []stream.Field{stream.F("partition", a.Source.String()), stream.F("from", int64(lost)), stream.F("to", int64(earliest))}})

@@ -33,7 +33,10 @@ func (p *Pipe) troubled(part *partition, what string, err error) {
 		return
 	}
 	p.over(part)
-	part.outage = reason
+	part.outage, part.cause = reason, outageOf(err)
+	if part.missing && what == cannotRead {
+		part.cause = Deleted
+	}
 	if p.outages[reason] == nil {
 		p.outages[reason] = make(map[*partition]bool)
 		p.tell(part, stream.Warn, fmt.Sprintf("%s %s, trying again: %v; others that wait for the same reason are not told", part.Source, what, err), err)

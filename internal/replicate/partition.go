@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"sync/atomic"
 	"time"
 
 	"tandem/internal/batch"
@@ -80,20 +81,28 @@ type partition struct {
 	holds  State           // in phase holding: stalled, quarantined or halted
 	single stream.Upstream // records below it are sent one by one, to find the one that is refused
 	asides int             // records set aside since it was told
+	known  known           // of the source's end
+	toldIn uint64          // the last answer of the fetch loop that spoke of it
+	inside *atomic.Uint64  // see reading
 	seen   bool            // the source has told its end since this partition was assigned
 	shown  State           // the state that was last shown
+	stands Cause           // and why
 	since  time.Time       // and since when
 	born   time.Time       // when it was assigned
 	atEnd  time.Time       // when nothing of the source was missing, last
 	newest time.Time       // of the timestamps of the batch that was acknowledged last
 
-	asideTold time.Time
+	asideTold  time.Time
+	heartbeats bool      // what it carries are heartbeats of the source
+	measures   *measures // nil before the first batch
 
 	lastAck time.Time
 	moved   time.Time // when the queue got its first batch, or the last one was acknowledged
 	outage  string    // the trouble that it waits in, see outages
 	ran     bool      // has been running in this process
-	failed  string    // why it could not start or is held, as last told
+	failed  string    // why it is held, as last told, until a record is acknowledged or nothing is left to copy
+	cause   Cause     // of outage or of failed
+	missing bool      // the source did not know the topic when it was last read
 	resolve int       // how often it was asked where the target is, since the last acknowledgement
 	asked   uint64    // the last question of where it starts: answers to older ones do not count
 	backoff time.Duration
@@ -110,6 +119,8 @@ type sent struct {
 	view     int64  // bytes that the gate still counts for it
 	records  int32
 	runs     []batch.Run
+	form     batch.Form
+	fetched  time.Time // when its first record came
 	newest   time.Time // of its timestamps
 	next     stream.Upstream
 	epoch    Epoch // of the batch before next
@@ -118,11 +129,10 @@ type sent struct {
 	done     bool // appended
 }
 
-// take adds a chunk to the queue; what was already there when the partition started is passed over.
-func (p *partition) take(c chunk, shaper *batch.Shaper) error {
-	p.high, p.seen = max(p.high, c.high), true
+// take adds a chunk, which came at a time, to the queue; what was already there when the partition started is passed over.
+func (p *partition) take(c chunk, shaper *batch.Shaper, came time.Time, clock time.Duration) error {
 	if len(p.views) == 0 {
-		p.moved = time.Now()
+		p.moved = came
 	}
 	for i, v := range c.views {
 		if p.skip > 0 {
@@ -140,6 +150,7 @@ func (p *partition) take(c chunk, shaper *batch.Shaper) error {
 				continue
 			}
 		}
+		p.came(v.MaxTimestamp(), came, clock)
 		p.views = append(p.views, v)
 		p.leases = append(p.leases, c.lease)
 	}

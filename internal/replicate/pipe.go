@@ -95,6 +95,9 @@ type Pipe struct {
 	report    stream.Report
 	setAside  func(context.Context, Refused) error // nil: quarantine
 	topicGone func()
+	observe   Observer // nil: nobody
+	ends      Ends     // nil: nobody is asked
+	heartbeat string   // the topic of heartbeats
 
 	openSession func(int32) Session
 	openSender  func(context.Context, int32) Sender
@@ -137,6 +140,10 @@ type Pipe struct {
 	armed   bool      // the timer is set to it
 	outages outages
 
+	asking map[int32]*question // what source brokers were asked
+	ended  chan ended
+	base   time.Time // of clock
+
 	generation uint64
 	counters   counters
 }
@@ -161,6 +168,11 @@ func New(c Config) *Pipe {
 		outages:     make(outages),
 		unsure:      make(map[*partition]unsure),
 		txn:         newTransaction(c.Transactions),
+		observe:     c.Observe, ends: c.Ends, heartbeat: c.Heartbeats,
+		asking: make(map[int32]*question), ended: make(chan ended), base: time.Now(),
+	}
+	if r, ours := c.Resume.(*Resumption); ours {
+		r.trouble = p.counters.trouble
 	}
 	return p
 }
@@ -226,6 +238,8 @@ func (p *Pipe) loop(ctx context.Context) {
 	defer close(p.stopped)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for p.txn.ended() == nil {
 		select {
 		case <-ctx.Done():
@@ -248,6 +262,10 @@ func (p *Pipe) loop(ctx context.Context) {
 			p.start(r)
 		case <-retry.C:
 			p.due(time.Now())
+		case now := <-look.C:
+			p.look(now)
+		case a := <-p.ended:
+			p.endsTold(a)
 		case <-p.starved:
 			p.relieve(time.Now())
 		case question := <-p.questions:
@@ -312,9 +330,11 @@ func (p *Pipe) assign(list []Assignment) {
 			part.MaxBatch = a.MaxBatch
 			continue
 		case ok: // another topic of the same name, or another remote topic
+			part.missing = false
 			p.remove(part)
 		}
-		part = &partition{Assignment: a, phase: starting, born: time.Now(), told: -1}
+		part = &partition{Assignment: a, phase: starting, born: time.Now(), told: -1, known: known{end: -1}, inside: new(atomic.Uint64),
+			heartbeats: p.heartbeat != "" && a.Source.Topic == p.heartbeat}
 		p.parts[a.Source] = part
 		fresh = append(fresh, part)
 	}
@@ -361,6 +381,9 @@ func (p *Pipe) remove(part *partition) {
 	p.stopReading(part)
 	part.letQueueGo()
 	p.over(part)
+	if part.missing {
+		p.counters.trouble(Deleted)
+	}
 	part.gone = true
 	delete(p.parts, part.Source)
 	delete(p.waiting, part.Source)
@@ -400,16 +423,25 @@ func (p *Pipe) tell(part *partition, severity stream.Severity, message string, e
 type counters struct {
 	records, bytes atomic.Int64
 	refused        atomic.Int64 // records set aside
-	forms          [4]atomic.Int64
+	fetched        atomic.Int64 // bytes
+	forms          [4]struct{ records, bytes, batches atomic.Int64 }
+	troubles       [causes]atomic.Int64
 }
 
-func (c *counters) acked(records, bytes int64) {
-	c.records.Add(records)
-	c.bytes.Add(bytes)
+func (c *counters) acked(s *sent) {
+	c.records.Add(int64(s.records))
+	c.bytes.Add(int64(s.bytes))
+	if int(s.form) < len(c.forms) {
+		f := &c.forms[s.form]
+		f.records.Add(int64(s.records))
+		f.bytes.Add(int64(s.bytes))
+		f.batches.Add(1)
+	}
 }
 
-func (c *counters) form(f batch.Form, s *sent) {
-	if int(f) < len(c.forms) {
-		c.forms[f].Add(int64(s.records))
+// trouble counts that a partition came to stand, or went on in spite of what stops others.
+func (c *counters) trouble(by Cause) {
+	if i := slices.Index(Causes, by); i >= 0 {
+		c.troubles[i].Add(1)
 	}
 }

@@ -30,6 +30,7 @@ type sender struct {
 	open   int          // requests without an answer
 	ready  []*partition // that have something to send, in turn
 	delay  minimum      // of the link and the broker together
+	heard  time.Time    // the last answer, or when there was something to answer again
 	down   bool
 }
 
@@ -137,8 +138,10 @@ func (p *Pipe) nextRequest(s *sender) *request {
 }
 
 func (p *Pipe) send(r *request) {
-	r.to.open++
 	r.at = time.Now()
+	if r.to.open++; r.to.open == 1 {
+		r.to.heard = r.at
+	}
 	items := make([]stream.Appending, len(r.items))
 	for i, item := range r.items {
 		items[i] = stream.Appending{Remote: item.part.Remote, Batch: item.sent.raw}

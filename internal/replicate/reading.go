@@ -37,7 +37,7 @@ func (p *Pipe) read(part *partition) {
 	if len(part.views) == 0 {
 		part.tail, part.tailEpoch = part.from, part.fromEpoch
 	}
-	f.read(stream.Place{Partition: part.Source, Topic: part.Topic, Offset: part.tail, Epoch: leader.Epoch, LastEpoch: part.tailEpoch.Number()},
+	part.inside = f.read(stream.Place{Partition: part.Source, Topic: part.Topic, Offset: part.tail, Epoch: leader.Epoch, LastEpoch: part.tailEpoch.Number()},
 		part.generation, &part.gate)
 }
 
@@ -60,6 +60,8 @@ func (p *Pipe) fetcherOf(part *partition) *fetcher {
 // fetched takes what a fetch loop brought.
 func (p *Pipe) fetched(a fetchAnswer) {
 	p.sourceAnswered(a.from, a.err)
+	p.counters.fetched.Add(a.bytes)
+	clock := p.clock(a.got)
 	for _, c := range a.chunks {
 		part, ok := p.parts[c.partition]
 		if !ok || part.generation != c.generation {
@@ -70,7 +72,8 @@ func (p *Pipe) fetched(a fetchAnswer) {
 			continue
 		}
 		passing := part.skip > 0
-		if err := part.take(c, p.shaper); errors.Is(err, errHoles) {
+		p.spoke(part, a, c)
+		if err := part.take(c, p.shaper, a.got, clock); errors.Is(err, errHoles) {
 			p.stopReading(part)
 			part.letQueueGo()
 			part.phase = starting
@@ -86,7 +89,7 @@ func (p *Pipe) fetched(a fetchAnswer) {
 		}
 		part.settle()
 		p.settles(part)
-		part.reached(time.Now())
+		part.reached(a.got)
 		if c.err != nil {
 			part.reading = false // the loop has let go of it
 			p.fetchFailed(part, c.err)
@@ -95,6 +98,21 @@ func (p *Pipe) fetched(a fetchAnswer) {
 		}
 		p.enqueue(part)
 	}
+	a.from.taken(a)
+}
+
+// spoke takes what a chunk says of the end of the source.
+func (p *Pipe) spoke(part *partition, a fetchAnswer, c chunk) {
+	if c.err != nil && len(c.views) == 0 {
+		return
+	}
+	p.learn(part)
+	asked := p.clock(a.asked)
+	if c.again {
+		asked = 0 // it may have moved by then
+	}
+	part.hears(c.stable, c.high, asked, p.clock(a.got), false)
+	part.toldIn = a.number
 }
 
 // fetchFailed decides how a partition goes on that could not be read. What is queued of it is still sent.
@@ -104,7 +122,7 @@ func (p *Pipe) fetchFailed(part *partition, err error) {
 		p.hold(part, &truncation{Assignment: part.Assignment, flow: p.flow, end: d.end}) // what is queued may be gone at the source
 		return
 	}
-	if remedy == missing && p.topicGone != nil {
+	if part.missing = remedy == missing; part.missing && p.topicGone != nil {
 		p.topicGone()
 	}
 	if remedy == follow || remedy == missing {
@@ -209,6 +227,7 @@ func (p *Pipe) start(r resumed) {
 		}
 		part.from, part.tail, part.acked = s.Next, s.Next, s.Next
 		part.fromEpoch, part.tailEpoch, part.ackedEpoch = s.Epoch, s.Epoch, s.Epoch
+		part.known.back(part.acked, p.clock(time.Now()))
 		part.skip, part.floor, part.sequence, part.flushed = s.Skip, s.Floor, s.Sequence, s.Sequence
 		part.down = s.Down.after(s.Skip)
 		if p.shared && s.Skip > 0 {

@@ -89,6 +89,7 @@ func (p *Pipe) aside(part *partition, record *refusedRecord, raw []byte) {
 		}
 		if err == nil {
 			p.counters.refused.Add(1)
+			p.counters.trouble(RefusedRecord)
 		}
 		p.deliver(resumed{[]asked{question}, map[stream.Partition]Start{part.Source: next}, map[stream.Partition]error{part.Source: err}})
 	})

@@ -76,6 +76,15 @@ type Resumption struct {
 	SharedRemote bool
 	HaltAtGap    bool // retention.gap=halt: records that the source deleted too early halt their partition
 	Report       stream.Report
+
+	trouble func(Cause) // of the pipe that it serves; nil before that
+}
+
+// inSpiteOf counts that a partition goes on in spite of what stops others.
+func (r *Resumption) inSpiteOf(cause Cause) {
+	if r.trouble != nil {
+		r.trouble(cause)
+	}
 }
 
 // Resume implements Resumer.

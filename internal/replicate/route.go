@@ -21,6 +21,8 @@ type chunk struct {
 	next       stream.Upstream // the first offset after the chunk
 	epoch      Epoch           // of the batch before next
 	high       stream.Upstream // high watermark
+	stable     stream.Upstream // where a reader ends
+	again      bool            // what was said before this answer
 	err        error
 }
 

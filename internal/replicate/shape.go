@@ -44,6 +44,7 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			p.buffers.give(buffer)
 			return nil, err
 		}
+		fetched := part.leases[0].at
 		part.from, part.fromEpoch = stream.Upstream(out.Next), epochBefore(views, out.Next, part.fromEpoch)
 		if out.Records == 0 {
 			p.buffers.give(buffer)
@@ -52,7 +53,8 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 			p.settles(part)
 			continue
 		}
-		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, epoch: part.fromEpoch, newest: newest(out.Raw)}
+		s := &sent{raw: out.Raw, bytes: len(out.Raw), records: out.Records, runs: out.Runs, next: part.from, epoch: part.fromEpoch,
+			form: out.Form, fetched: fetched, newest: newest(out.Raw)}
 		switch {
 		case out.Form == batch.FormStamp && p.budget.tight(): // as a slice it would keep its whole fetch answer
 			if cap(buffer) > 2*len(out.Raw) {
@@ -74,7 +76,6 @@ func (p *Pipe) shape(part *partition, delay time.Duration) (*sent, error) {
 		}
 		batch.Stamp(s.raw, batch.Producer{ID: p.producer.ID, Epoch: p.producer.Epoch, Sequence: part.sequence, Transactional: p.txn != nil})
 		part.sequence = batch.NextSequence(part.sequence, s.records)
-		p.counters.form(out.Form, s)
 		return s, nil
 	}
 	return nil, nil

@@ -39,17 +39,8 @@ type Standing struct {
 	Latency  Measure // of what was acknowledged: when that was, less the newest timestamp of its batch
 }
 
-// Measure is what batches have measured: one value for each record batch, not for each record as MM2 has it. Min, Max and Avg are of
-// a window as Kafka's metrics have it: the last half a minute to a minute.
-type Measure struct {
-	Seen          bool // there was one
-	Last          time.Duration
-	Min, Max, Avg time.Duration // of the window
-	Batches       int64         // in the window; with 0 it has no Min, Max and Avg
-}
-
-// Lag is the number of offsets of the source that are not yet on the target.
-func (s Standing) Lag() int64 { return max(int64(s.End-s.Acked), 0) }
+// Lag is the number of offsets of the source that a reader of it could read and that are not yet on the target.
+func (s Standing) Lag() int64 { return max(int64(s.Stable-s.Acked), 0) }
 
 // Standings tells where all partitions stand; none once the pipe has stopped.
 func (p *Pipe) Standings(ctx context.Context) []Standing {
@@ -73,18 +64,19 @@ func (p *Pipe) Standings(ctx context.Context) []Standing {
 }
 
 func (p *Pipe) standing(part *partition, now time.Time) Standing {
-	state, reason := p.stateOf(part, now)
-	if state != part.shown || part.since.IsZero() {
-		part.shown, part.since = state, now
-	}
+	p.learn(part)
+	reason := p.see(part, now)
 	s := Standing{
-		Source: part.Source, Remote: part.Remote, Acked: part.acked, End: part.high,
-		State: state, Reason: strings.TrimSpace(reason), Since: part.since, Newest: part.newest,
+		Source: part.Source, Remote: part.Remote, Acked: part.acked, End: part.high, Stable: max(part.known.end, 0),
+		State: part.shown, Reason: strings.TrimSpace(reason), Cause: part.stands, Since: part.since, Newest: part.newest,
+		InFlight: max(int64(part.tail-part.acked), 0),
 	}
-	if s.Lag() > 0 {
-		s.Behind = now.Sub(part.behindSince())
+	s.Behind, s.Sure = p.behind(part, now)
+	if m := part.measures; m != nil {
+		s.Records, s.Bytes = m.records, m.bytes
+		s.Age, s.Latency = m.age.measure(p.clock(now)), m.latency.measure(p.clock(now))
 	}
-	switch state {
+	switch part.shown {
 	case CatchingUp, Live:
 		s.Moves = part.seen && (s.Lag() == 0 || now.Sub(part.movedOrAsked()) < standsFor)
 	case Throttled:
@@ -95,18 +87,43 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 	return s
 }
 
-// behindSince is since when the oldest record that is not on the target has been waiting, at the earliest: it came
-// after the partition was last at its end, and after the newest record that is there.
-func (p *partition) behindSince() time.Time {
-	since := p.atEnd
-	if p.newest.After(since) {
-		since = p.newest
+// behind is Standing.Behind and Standing.Sure.
+func (p *Pipe) behind(part *partition, now time.Time) (time.Duration, time.Time) {
+	k := &part.known
+	waits, old := k.waits(part.acked, p.clock(now))
+	sure := part.born
+	if k.ever {
+		sure = p.base.Add(k.sure)
 	}
-	if since.IsZero() {
-		since = p.born
+	if written := part.backlog(); old && !written.IsZero() && written.Before(now.Add(-waits)) {
+		waits = now.Sub(written)
+		if !k.ever && written.Before(sure) {
+			sure = written
+		}
 	}
-	return since
+	return waits, sure
 }
+
+// backlog is about when the oldest record was written that is not on the target, by its own timestamp, and what it follows: a batch
+// that is to be sent, or the one that was acknowledged last. Zero when nobody knows. Of records that were there before the partition
+// was assigned nothing else tells; timestamps are the producers', so what lies in the future is not believed (nothing waits that long),
+// and what comes later is not asked for its timestamps at all.
+func (p *partition) backlog() time.Time {
+	at := p.newest
+	switch {
+	case len(p.inFlight) > 0:
+		at = p.inFlight[0].newest
+	case len(p.views) > 0:
+		at = time.UnixMilli(p.views[0].MaxTimestamp())
+	}
+	if at.Before(kafkasBirth) { // seconds for milliseconds, most likely
+		return time.Time{}
+	}
+	return at
+}
+
+// kafkasBirth is when no record can have been written yet.
+var kafkasBirth = time.Date(2011, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func (p *partition) movedOrAsked() time.Time {
 	latest := p.born
@@ -130,9 +147,15 @@ type Totals struct {
 
 // Totals may be asked for at any time.
 func (p *Pipe) Totals() Totals {
-	t := Totals{Records: p.counters.records.Load(), Bytes: p.counters.bytes.Load(), Refused: p.counters.refused.Load(), Forms: make(map[string]int64)}
-	for i := range p.counters.forms {
-		t.Forms[batch.Form(i).String()] = p.counters.forms[i].Load()
+	c := &p.counters
+	t := Totals{Records: c.records.Load(), Bytes: c.bytes.Load(), Refused: c.refused.Load(), Fetched: c.fetched.Load(),
+		Forms: make(map[string]int64), BatchBytes: make(map[string]int64), Batches: make(map[string]int64), Troubles: make(map[Cause]int64)}
+	for i := range c.forms {
+		f, name := &c.forms[i], batch.Form(i).String()
+		t.Forms[name], t.BatchBytes[name], t.Batches[name] = f.records.Load(), f.bytes.Load(), f.batches.Load()
+	}
+	for i, cause := range Causes {
+		t.Troubles[cause] = c.troubles[i].Load()
 	}
 	return t
 }

@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"tandem/internal/stream"
@@ -32,42 +33,87 @@ const (
 	standsFor = 30 * time.Second // and without a record acknowledged for this long, standing still
 )
 
-// stateOf derives the state of a partition; the reason is for the last three.
-func (p *Pipe) stateOf(part *partition, now time.Time) (State, string) {
-	switch {
-	case part.phase == holding:
-		return part.holds, part.failed
-	case part.outage != "":
-		return Stalled, part.outage
-	case part.phase == starting && part.failed != "":
-		return Stalled, part.failed
-	case part.phase == retrying && part.failure != nil:
-		return Stalled, root(part.failure).Error()
+// see derives the state of a partition, and tells the reason of the last three. It notes since when, and counts why partitions come to
+// stand; what is over before anybody looks is not seen.
+func (p *Pipe) see(part *partition, now time.Time) (reason string) {
+	state, cause, reason := p.stateOf(part, now)
+	if state != part.shown || part.since.IsZero() {
+		part.shown, part.since = state, now
 	}
-	if _, led := p.sourceLeaders[part.Source]; !led && p.sourceLeaders != nil {
-		return Stalled, "no leader in " + p.flow.Source
+	if cause != part.stands {
+		if part.stands = cause; cause != "" {
+			p.counters.trouble(cause)
+		}
 	}
-	if _, led := p.targetLeaders[part.Remote]; !led && p.targetLeaders != nil {
-		return Stalled, "no leader in " + p.flow.Target
-	}
-	if part.reading && p.failing[part.readAt] {
-		return Stalled, "a broker of " + p.flow.Source + " is away"
-	}
-	if part.seen && (part.phase == running && part.lag() == 0 || now.Sub(part.atEnd) < liveFor) {
-		return Live, ""
-	}
-	if p.throttled(part, now) {
-		return Throttled, ""
-	}
-	return CatchingUp, ""
+	return reason
 }
 
-func (p *partition) lag() int64 { return max(int64(p.high-p.acked), 0) }
+// stateOf derives the state of a partition; cause and reason are for the last three.
+func (p *Pipe) stateOf(part *partition, now time.Time) (State, Cause, string) {
+	switch {
+	case part.phase == holding, part.failed != "": // which is tried again, and stays what it is until that helps
+		return part.holds, part.cause, part.failed
+	case part.outage != "":
+		return Stalled, part.cause, part.outage
+	case part.phase == retrying && part.failure != nil:
+		return Stalled, outageOf(part.failure), root(part.failure).Error()
+	}
+	if _, led := p.sourceLeaders[part.Source]; !led && p.sourceLeaders != nil {
+		return Stalled, Leaderless, "no leader in " + p.flow.Source
+	}
+	if _, led := p.targetLeaders[part.Remote]; !led && p.targetLeaders != nil {
+		return Stalled, Leaderless, "no leader in " + p.flow.Target
+	}
+	if reason := p.sourceAway(part, now); reason != "" {
+		return Stalled, Outage, reason
+	}
+	if reason := p.targetAway(part, now); reason != "" {
+		return Stalled, Outage, reason
+	}
+	if part.seen && (part.phase == running && part.lag() == 0 || now.Sub(part.atEnd) < liveFor) {
+		return Live, "", ""
+	}
+	if p.throttled(part, now) {
+		return Throttled, "", ""
+	}
+	return CatchingUp, "", ""
+}
+
+// sourceAway tells that the broker which leads a partition at the source is not heard of.
+func (p *Pipe) sourceAway(part *partition, now time.Time) string {
+	if part.reading && p.failing[part.readAt] {
+		return "a broker of " + p.flow.Source + " is away"
+	}
+	leader, led := p.sourceLeaders[part.Source]
+	if !led || p.clock(now)-part.known.asked < oldAfter { // fetches may well come when questions do not
+		return ""
+	}
+	return p.asking[leader.Broker].trouble(leader.Broker, p.flow.Source, now)
+}
+
+// targetAway tells that the broker which leads a partition on the target leaves what it was sent without an answer.
+func (p *Pipe) targetAway(part *partition, now time.Time) string {
+	leader, led := p.targetLeaders[part.Remote]
+	if !led || part.lag() == 0 {
+		return ""
+	}
+	s, ok := p.senders[leader.Broker]
+	if part.open > 0 {
+		s, ok = p.senders[part.broker]
+	}
+	if !ok || s.open == 0 || now.Sub(s.heard) < deafAfter {
+		return ""
+	}
+	return fmt.Sprintf("broker %d of %s does not answer", s.broker, p.flow.Target)
+}
+
+// lag is how many offsets a reader of the source could read that are not on the target, as far as is known.
+func (p *partition) lag() int64 { return max(int64(p.known.end-p.acked), 0) }
 
 // reached notes that everything that was seen of the source is on the target.
 func (p *partition) reached(now time.Time) {
 	if p.seen && p.lag() == 0 && p.phase == running {
-		p.atEnd = now
+		p.atEnd, p.failed = now, ""
 	}
 }
 

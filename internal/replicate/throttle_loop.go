@@ -51,13 +51,21 @@ func (f *fetcher) enter(r *reading) {
 		return
 	}
 	f.session.Set(f.sized(r.place))
-	r.in = true
+	f.inside(r)
+}
+
+// inside notes that a reading has a part in the session. To the broker it had one all the time if no request was sent meanwhile.
+func (f *fetcher) inside(r *reading) {
+	if r.in = true; r.outAt == f.requests && r.inside.Load() == 0 {
+		r.inside.Store(r.was)
+	}
 }
 
 // leave takes a reading out of the session, not out of the loop.
 func (f *fetcher) leave(r *reading) {
 	f.session.Forget(r.place.Partition)
 	r.in, r.granted = false, 0
+	r.was, r.outAt = r.inside.Swap(0), f.requests
 }
 
 // paced puts a new reading to its bound.
@@ -187,7 +195,8 @@ func (f *fetcher) grant(r *reading, bytes int64) {
 	place := r.place
 	place.MaxBytes = int32(min(bytes, math.MaxInt32))
 	f.session.Set(place)
-	r.in, r.granted = true, bytes
+	r.granted = bytes
+	f.inside(r)
 }
 
 func (f *fetcher) leaveOut(r *reading, wait time.Duration) {

@@ -35,6 +35,7 @@ type Fetched struct {
 	Diverged      *EpochEnd // where the broker's log parts from what was read before Offset; nil where it does not
 	Unguarded     bool      // the broker pays no attention to LastEpoch: Kafka before 2.7
 	HighWatermark Upstream
+	Unstable      int64 // so many offsets below it are held back by open transactions: with read_committed only
 	LogStart      Upstream
 	Aborted       []AbortedTransaction // with read_committed only
 	Records       []byte               // record batches as the broker stores them; the last one may be cut off
