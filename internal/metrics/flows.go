@@ -28,7 +28,7 @@ func choose(flows []Flow, most int) []shownFlow {
 		for j := range f.Partitions {
 			f.shown[j] = &f.Partitions[j]
 		}
-		slices.SortStableFunc(f.shown, (*Partition).compare)
+		slices.SortFunc(f.shown, (*Partition).compare)
 		f.shown = slices.CompactFunc(f.shown, func(a, b *Partition) bool { return a.compare(b) == 0 })
 		if len(f.shown) > most {
 			f.shown, f.hidden = f.shown[:most], len(f.shown)-most

@@ -39,8 +39,8 @@ var labelled = [][2]string{
 
 const cardinality = `
 ## How many series
-About 60 for a process, 50 for a flow, and 2 for each partition that is shown one by one; MM2's names add up to 13 for each of these, and up to
-4 for each position of a group that had a checkpoint in the last minute. ` + "`metrics.partitions.max`" + ` (1000) bounds both, over all flows together:
+About 50 for a process, up to 150 for a flow with all that it can have, and 2 for each partition that is shown one by one; MM2's names add up
+to 13 for each of these, and up to 4 for each position of a group that had a checkpoint in the last minute. ` + "`metrics.partitions.max`" + ` (1000) bounds both, over all flows together:
 the first partitions by flow, topic and number are shown. ` + "`tandem_partitions_not_shown`" + ` tells how many are not. Whatever is
 said of a flow counts all of its partitions.
 
@@ -63,6 +63,12 @@ dashboard for MM2 these panels have nothing to show:
 |---|---|
 `
 
+const otherNames = `
+Not shown either are the names that MM2 4.3 can use instead (` + "`kafka.connect:type=plugins`" + `, KIP-1280), and those that Strimzi's own metrics reporter gives to what
+is not MM2's but Connect's and the clients' (` + "`kafka_connect_connect_worker_metrics_connector_count`" + ` and the like); what begins with ` + "`kafka_connect_mirror_`" + ` is the
+same in both.
+`
+
 // Markdown is docs/metrics.md.
 func Markdown() string {
 	var b strings.Builder
@@ -81,6 +87,7 @@ func Markdown() string {
 	for _, p := range panelsWithout {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", p[0], p[1])
 	}
+	b.WriteString(otherNames)
 	return b.String()
 }
 

@@ -77,12 +77,13 @@ func (m *metric) pairs(values ...string) []*dto.LabelPair {
 	return list
 }
 
-// series is one value at a scrape. Unlike the constant metrics of client_golang it shares its labels with others: they are most of
-// what a scrape of many partitions costs.
+// series is one value at a scrape. Unlike the constant metrics of client_golang it shares its labels with others, and brings its own
+// room: that is most of what a scrape of many partitions costs.
 type series struct {
 	of     *metric
 	labels []*dto.LabelPair
 	value  float64
+	gauge  dto.Gauge
 }
 
 // Desc implements prometheus.Metric.
@@ -94,7 +95,7 @@ func (s *series) Write(out *dto.Metric) error {
 	if s.of.kind == dto.MetricType_COUNTER {
 		out.Counter = &dto.Counter{Value: &s.value}
 	} else {
-		out.Gauge = &dto.Gauge{Value: &s.value}
+		s.gauge.Value, out.Gauge = &s.value, &s.gauge
 	}
 	return nil
 }

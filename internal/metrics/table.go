@@ -40,7 +40,8 @@ var (
 	mapContradicts = ofFlows.counter("offset_map_inconsistent_total", "segments", "Segments of the exact map of offsets that could not be read, or contradict the logs.", "", "flow")
 )
 
-var ofTimes = newSection("Times", "Each is a native histogram for a Prometheus that can take them, and has buckets of the old kind for one that cannot: `histogram_quantile` works with both.")
+var ofTimes = newSection("Times", "Each is a native histogram for a Prometheus that asks for them (`--enable-feature=native-histograms` before 3.8, `scrape_native_histograms: true` since), and has buckets of the old kind for one that does not. "+
+	"The 99th percentile is `histogram_quantile(0.99, sum by (flow) (rate(tandem_ack_seconds[5m])))` of the one, `histogram_quantile(0.99, sum by (flow, le) (rate(tandem_ack_seconds_bucket[5m])))` of the other.")
 
 var (
 	ackSeconds = ofTimes.histogram("ack_seconds", "seconds", "From the fetch of a record batch to its acknowledgement by the target cluster. One observation for each batch sent.",

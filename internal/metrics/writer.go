@@ -50,7 +50,7 @@ func (w *writer) put(m *metric, value float64, labels []*dto.LabelPair) {
 	}
 	s := &w.block[0]
 	w.block = w.block[1:]
-	*s = series{of: m, labels: labels, value: value}
+	s.of, s.labels, s.value = m, labels, value
 	w.out <- s
 }
 
