@@ -20,9 +20,9 @@ const (
 func (p *Pipe) answered(a produceAnswer) {
 	s, now := a.request.to, time.Now()
 	s.open--
-	s.heard = now
 	p.brokerAnswered(s, a.err)
 	if a.err == nil {
+		s.heard = now
 		s.delay.add(now.Sub(a.request.at))
 	}
 	for i, item := range a.request.items {

@@ -150,5 +150,5 @@ func (k *known) waits(acked stream.Upstream, now time.Duration) (since time.Dura
 	if len(k.list) == 0 || acked >= k.end {
 		return 0, false
 	}
-	return max(now-k.list[0].got, 0), acked < k.first
+	return max(now-k.list[0].got, 1), acked < k.first
 }

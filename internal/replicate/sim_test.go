@@ -133,6 +133,10 @@ type sim struct {
 	unguarded bool         // brokers before 2.7, which pay no attention to the last epoch of a fetch
 	tee       Tee          // may be nil
 
+	frozen  atomic.Bool // the source answers nothing
+	polled  int         // questions for ends
+	observe Observer    // may be nil
+
 	rough bool           // single partitions meet errors too, requests arrive late, leaders go missing
 	late  sync.WaitGroup // requests that their sender has given up
 }
@@ -181,13 +185,16 @@ type simSession struct {
 	sim    *sim
 	broker int32
 	places map[stream.Partition]stream.Place
-	told   map[stream.Partition]bool
+	told   map[stream.Partition]int64 // high watermarks
 }
 
 func (s *simSession) Set(p stream.Place)        { s.places[p.Partition] = p }
 func (s *simSession) Forget(p stream.Partition) { delete(s.places, p); delete(s.told, p) }
 
 func (s *simSession) Fetch(ctx context.Context, bounds stream.FetchBounds) ([]stream.Fetched, error) {
+	if err := s.sim.thaws(ctx); err != nil {
+		return nil, err
+	}
 	if all, err := s.fetch(bounds); len(all) > 0 || err != nil {
 		return all, err
 	}
@@ -257,12 +264,46 @@ func (s *simSession) fetch(bounds stream.FetchBounds) ([]stream.Fetched, error) 
 			left -= len(e.raw)
 		}
 		f.Aborted = log.aborted
-		if len(f.Records) > 0 || !s.told[p] { // a broker tells the high watermark of a partition that is new to the session
-			s.told[p] = true
+		if told, ok := s.told[p]; len(f.Records) > 0 || !ok || told != log.end { // a broker tells a high watermark that is new to the session
+			s.told[p] = log.end
 			all = append(all, f)
 		}
 	}
 	return all, nil
+}
+
+// thaws waits while the source is frozen.
+func (m *sim) thaws(ctx context.Context) error {
+	for m.frozen.Load() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Ends answers for a broker of the source.
+func (m *sim) Ends(ctx context.Context, broker int32, partitions []stream.Partition) (map[stream.Partition]stream.Upstream, map[stream.Partition]error, error) {
+	if err := m.thaws(ctx); err != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.polled++
+	if m.fault() {
+		return nil, nil, fmt.Errorf("connection reset")
+	}
+	ends, failed := make(map[stream.Partition]stream.Upstream), make(map[stream.Partition]error)
+	for _, p := range partitions {
+		if m.leads[p] != broker {
+			failed[p] = code(stream.CodeNotLeaderOrFollower)
+			continue
+		}
+		ends[p] = stream.Upstream(m.logs[p].end)
+	}
+	return ends, failed, nil
 }
 
 // simSender answers produces, in order, from a goroutine.
@@ -472,11 +513,11 @@ func (m *sim) config(memory Memory, budget *Budget) Config {
 		Flow: stream.Flow{Source: "A", Target: "B"}, Producer: batch.Producer{ID: 4711},
 		Source: m, Target: m,
 		Session: func(b int32) Session {
-			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place), told: make(map[stream.Partition]bool)}
+			return &simSession{sim: m, broker: b, places: make(map[stream.Partition]stream.Place), told: make(map[stream.Partition]int64)}
 		},
 		Sender: m.sender,
 		Resume: &Resumption{Flow: stream.Flow{Source: "A", Target: "B"}, ProducerID: 4711, Memory: memory, Source: m, Target: m, Remote: m, ReadSource: simReader{m}, ReadRemote: simReader{m}, Committed: true, FollowNew: m.followNew, HaltAtGap: m.haltAtGap, Reset: ResetEarliest, Report: m.report},
-		Budget: budget, Codec: batch.KeepCodec, Tee: m.tee,
+		Budget: budget, Codec: batch.KeepCodec, Tee: m.tee, Ends: m, Observe: m.observe, Heartbeats: "heartbeats",
 		Acked:  func(a stream.Ack) { m.mu.Lock(); m.acks[a.Remote] = append(m.acks[a.Remote], a); m.mu.Unlock() },
 		Report: m.report,
 	}

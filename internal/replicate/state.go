@@ -91,7 +91,8 @@ func (p *Pipe) sourceAway(part *partition, now time.Time) string {
 	return p.asking[leader.Broker].trouble(leader.Broker, p.flow.Source, now)
 }
 
-// targetAway tells that the broker which leads a partition on the target leaves what it was sent without an answer.
+// targetAway tells that the broker which leads a partition on the target did not take what it was sent last, or leaves it without an
+// answer.
 func (p *Pipe) targetAway(part *partition, now time.Time) string {
 	leader, led := p.targetLeaders[part.Remote]
 	if !led || part.lag() == 0 {
@@ -101,10 +102,14 @@ func (p *Pipe) targetAway(part *partition, now time.Time) string {
 	if part.open > 0 {
 		s, ok = p.senders[part.broker]
 	}
-	if !ok || s.open == 0 || now.Sub(s.heard) < deafAfter {
-		return ""
+	switch {
+	case !ok:
+	case s.down:
+		return fmt.Sprintf("broker %d of %s is away", s.broker, p.flow.Target)
+	case s.open > 0 && now.Sub(s.heard) >= deafAfter:
+		return fmt.Sprintf("broker %d of %s does not answer", s.broker, p.flow.Target)
 	}
-	return fmt.Sprintf("broker %d of %s does not answer", s.broker, p.flow.Target)
+	return ""
 }
 
 // lag is how many offsets a reader of the source could read that are not on the target, as far as is known.
