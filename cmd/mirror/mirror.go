@@ -121,6 +121,7 @@ func (p *process) run(ctx context.Context) error {
 	})
 	if p.reloader != nil {
 		if server != nil {
+			server.Handle("/api/log-level", p.reloader.level) // zap's own: GET and PUT of {"level":"debug"}
 			server.Reload(func(ctx context.Context, dry bool) (any, error) { return p.reloader.reload(ctx, dry) })
 		}
 		group.Go(func() error {
