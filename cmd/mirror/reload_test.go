@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,24 +193,5 @@ func TestCredentialsOfAnotherMechanismWait(t *testing.T) {
 	}
 	if another(l.path, l.path) || another("absent", l.path) || !another(secrets, l.path) {
 		t.Error("which file a mirror runs with is not told")
-	}
-}
-
-// The level can be changed while the process runs, without the file; the next reload brings back what the file says.
-func TestLogLevelAtRunTime(t *testing.T) {
-	level := zap.NewAtomicLevel()
-	ask := func(method, body string) (int, string) {
-		answer := httptest.NewRecorder()
-		level.ServeHTTP(answer, httptest.NewRequest(method, "/api/log-level", strings.NewReader(body)))
-		return answer.Code, answer.Body.String()
-	}
-	if code, body := ask(http.MethodPut, `{"level":"warn"}`); code != http.StatusOK || !strings.Contains(body, "warn") || level.Level() != zap.WarnLevel {
-		t.Errorf("%d %s", code, body)
-	}
-	if code, body := ask(http.MethodPut, `{"level":"loud"}`); code != http.StatusBadRequest || level.Level() != zap.WarnLevel {
-		t.Errorf("%d %s", code, body)
-	}
-	if code, body := ask(http.MethodGet, ""); code != http.StatusOK || !strings.Contains(body, "warn") {
-		t.Errorf("%d %s", code, body)
 	}
 }
