@@ -30,6 +30,7 @@ type archiving struct {
 	writer atomic.Pointer[archive.Archiver]
 	failed atomic.Bool // it has ended, and replication goes on without it
 	alive  *storeProbe
+	looks  *lookout
 
 	together atomic.Bool // replication need not wait for its start any more
 	kicked   chan struct{}
@@ -60,7 +61,10 @@ func (f *flow) openArchive(ctx context.Context) (*archiving, error) {
 		a.close()
 		return nil, fmt.Errorf("archive.url: %w", err)
 	}
-	if a.alive, err = newStoreProbe(ctx, c); err != nil {
+	if a.alive, err = newStoreProbe(ctx, c); err == nil {
+		a.looks, err = newLookout(ctx, a)
+	}
+	if err != nil {
 		a.close()
 		return nil, fmt.Errorf("archive.url: %w", err)
 	}
@@ -76,6 +80,7 @@ func (a *archiving) close() {
 		_ = a.store.Close() // what was to be stored has been, or is read from the source again
 	}
 	a.alive.close()
+	a.looks.close()
 	if a.ring != nil {
 		_ = a.ring.Close()
 	}
@@ -133,6 +138,7 @@ func (a *archiving) run(ctx context.Context) error {
 	group.Go(func() error { return a.watchGroups(beside, writer) })
 	group.Go(func() error { return a.keepRuns(beside, writer) })
 	group.Go(func() error { return a.keepIndex(beside) })
+	group.Go(func() error { return a.looks.run(beside) })
 	if err := group.Wait(); err != nil {
 		return a.stopped(ctx, err)
 	}

@@ -14,10 +14,7 @@ import (
 func (b *board) Archives() (all []status.Archive) {
 	for _, a := range b.archives() {
 		s, began := a.standing()
-		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind}
-		if began {
-			one.Durable = time.Now().Add(-age(s))
-		}
+		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind, Durable: durable(s, began), Restorable: a.looks.restorable()}
 		unreachable := a.alive.state()
 		switch {
 		case a.failed.Load():

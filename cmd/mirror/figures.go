@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"tandem/internal/archive/store"
 	"tandem/internal/checkpoint"
@@ -100,15 +99,17 @@ func (b *board) archiveFigures() (all []metrics.Archive) {
 			Flow: a.conf().Flow.String(), Up: began && !a.failed.Load(), Age: age(s), Behind: s.Behind,
 			Bundles: s.Bundles, Bytes: s.Bytes, Gaps: s.Gaps, Memory: s.Memory, Errors: make(map[string]int64),
 		}
-		if began {
-			m.Durable = time.Now().Add(-age(s))
-		}
+		m.Durable = durable(s, began)
 		for _, kind := range shownKinds {
 			m.Errors[kind.String()] = 0
 		}
 		for kind, n := range s.Errors {
 			m.Errors[kind.String()] += n
 		}
+		if r := a.looks.restorable(); r != nil {
+			m.Listed, m.Oldest, m.Objects, m.Stored, m.Holes = r.AsOf, r.Oldest, r.Objects, r.Bytes, r.Holes
+		}
+		m.Verified = a.looks.verified()
 		all = append(all, m)
 	}
 	return all
