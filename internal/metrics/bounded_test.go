@@ -159,7 +159,7 @@ func BenchmarkScrape(b *testing.B) {
 					collect.Collect(out)
 					close(out)
 				}()
-				for range out { //nolint:revive // the benchmark is of who sends
+				for range out {
 				}
 			}
 		})

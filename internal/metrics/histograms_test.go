@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +24,7 @@ func exposed(t *testing.T, accept, name string) *dto.Metric {
 	decoder := expfmt.NewDecoder(w.Result().Body, expfmt.ResponseFormat(w.Result().Header))
 	for {
 		var f dto.MetricFamily
-		if err := decoder.Decode(&f); err == io.EOF {
+		if err := decoder.Decode(&f); errors.Is(err, io.EOF) {
 			t.Fatalf("no %s as %s", name, w.Result().Header.Get("Content-Type"))
 		} else if err != nil {
 			t.Fatal(err)

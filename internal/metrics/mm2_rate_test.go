@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // scraped is what one scrape finds for a partition.
@@ -77,5 +79,27 @@ func TestPartitionsThatAreGoneAreForgotten(t *testing.T) {
 	}
 	if n := len(r.base.counts) + len(r.last.counts); n != 2 {
 		t.Errorf("%d counts are kept", n)
+	}
+}
+
+// What a scrape sees is noted for the next ones.
+func TestRatesOfScrapes(t *testing.T) {
+	now, s := noon, busy()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(newCollector(options(nil), func() Snapshot { return s }, func() time.Time { return now }))
+	for range 5 {
+		now = now.Add(40 * time.Second)
+		s.Flows[0].Partitions[0].Records += 80
+		s.Flows[0].Partitions[0].Bytes += 4000
+		got := gather(t, r)
+		if now.Equal(noon.Add(40 * time.Second)) {
+			continue // with what busy begins with
+		}
+		for name, want := range map[string]float64{"record_rate": 2, "byte_rate": 100} {
+			name = "kafka_connect_mirror_mirrorsourceconnector_" + name + `{partition="1",source="A",target="B",topic="A.orders"}`
+			if got[name] != want {
+				t.Errorf("%s is %v, not %v", name, got[name], want)
+			}
+		}
 	}
 }
