@@ -168,7 +168,7 @@ func (p *Pipe) learn(part *partition) {
 	if f == nil {
 		return
 	}
-	if since := part.inside.Load(); since > 0 && part.toldIn >= max(since, f.opened) {
+	if since := part.inside.Load(); since > 0 && part.toldIn >= since {
 		part.known.still(p.clock(f.told), part.acked)
 	}
 }

@@ -88,18 +88,7 @@ type fetcher struct {
 
 	waitsUntil atomic.Int64 // as of a gate: nothing at all is read
 
-	told   time.Time // when the last answer was asked for that the pipe has taken; the pipe owns it, and what follows
-	opened uint64    // the first answer of the current session
-	last   uint64    // the last answer that the pipe has taken
-}
-
-// taken notes that the pipe has taken an answer.
-func (f *fetcher) taken(a fetchAnswer) {
-	if a.err != nil {
-		f.opened = f.last + 1 // and is told everything
-		return
-	}
-	f.told, f.last = a.asked, a.number
+	told time.Time // when the last answer was asked for that the pipe has taken; the pipe owns it
 }
 
 // FetchSizes are the user's bounds on a fetch; 0 leaves one to the pipe.

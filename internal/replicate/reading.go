@@ -98,7 +98,9 @@ func (p *Pipe) fetched(a fetchAnswer) {
 		}
 		p.enqueue(part)
 	}
-	a.from.taken(a)
+	if a.err == nil {
+		a.from.told = a.asked
+	}
 }
 
 // spoke takes what a chunk says of the end of the source.
