@@ -233,11 +233,14 @@ func (l *lookout) hear(ctx context.Context) error {
 	return nil
 }
 
-// restorable is what the archive holds; nil: nobody knows yet. Where this process archives all of a topic, it knows more than bundles say:
-// where nothing is written, none comes.
+// restorable is what the archive holds; nil: nobody knows yet.
 func (l *lookout) restorable() *status.Restorable {
-	s, began := l.standing()
-	until := durable(s, began)
+	return l.restorableUntil(durable(l.standing()))
+}
+
+// restorableUntil is told until when everything of the source is durable that this process archives: where it has all of a topic it knows more
+// than bundles say, since none comes where nothing is written.
+func (l *lookout) restorableUntil(until time.Time) *status.Restorable {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.shown == nil {

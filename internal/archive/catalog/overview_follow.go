@@ -16,6 +16,9 @@ import (
 // or two, and reads what is new. All is read again once a day, and some minutes after bundles were removed. So a Look costs a listing
 // for each thousand bundles of the last hours and a read for each new bundle, at most.
 type Follower struct {
+	// Again is after how long all is read once more, where nothing tells that bundles were removed. NewFollower sets it to a day.
+	Again time.Duration
+
 	st      Store
 	options Options
 	now     func() time.Time
@@ -41,8 +44,8 @@ type reading struct {
 }
 
 const (
-	storedLate = time.Hour      // a bundle may be stored so long after its name was made
-	readAgain  = 24 * time.Hour // all of it
+	storedLate = time.Hour // a bundle may be stored so long after its name was made
+	readAgain  = 24 * time.Hour
 	staleFor   = 10 * time.Minute
 	staleShare = 100 // and so many times as long as reading took
 
@@ -57,7 +60,7 @@ func NewFollower(st Store, o Options, pause func(ctx context.Context, busy time.
 	if pause == nil {
 		pause = func(context.Context, time.Duration) {}
 	}
-	return &Follower{st: st, options: o, now: time.Now, pause: pause}
+	return &Follower{st: st, options: o, now: time.Now, pause: pause, Again: readAgain}
 }
 
 // Look reads what is new. After an error the next call goes on where this one ended; the error is the store's.
@@ -82,7 +85,7 @@ func (f *Follower) Look(ctx context.Context) (Overview, error) {
 // due says that all is to be read.
 func (f *Follower) due(now time.Time) bool {
 	age := now.Sub(f.whole)
-	if f.ready != nil && age < readAgain && !(f.stale && age >= max(staleFor, staleShare*f.took)) {
+	if f.ready != nil && f.ready.view.objects > 0 && age < f.Again && !(f.stale && age >= max(staleFor, staleShare*f.took)) {
 		return false
 	}
 	f.stale = false

@@ -373,6 +373,23 @@ func TestFollowerReadsAnewAfterARemoval(t *testing.T) {
 	}
 }
 
+// An empty place may get an archive of long ago, by a copy.
+func TestFollowerOfAnEmptyPlace(t *testing.T) {
+	st, objects := archiveOf(t, nil, time.Minute, 10)
+	b := get(t, st, objects[0].Name)
+	if err := st.Delete(t.Context(), objects[0].Name); err != nil {
+		t.Fatal(err)
+	}
+	f := NewFollower(st, Options{Source: "A"}, nil)
+	if got := looked(t, f); !strings.HasPrefix(got, "0 bundles") {
+		t.Error(got)
+	}
+	put(t, st, objects[0].Name, b)
+	if got := looked(t, f); !strings.HasPrefix(got, "1 bundles") {
+		t.Error(got)
+	}
+}
+
 // Damaged bundles are counted, and what they held is a hole.
 func TestFollowerCountsWhatIsDamaged(t *testing.T) {
 	st, objects := archiveOf(t, nil, time.Minute, 10, 10, 10)
