@@ -197,7 +197,17 @@ func (r *replication) flushPositions(ctx context.Context) error {
 	if r.exactly != nil {
 		return nil
 	}
-	return r.positions.Flush(ctx)
+	began := time.Now()
+	err := r.positions.Flush(ctx)
+	if err == nil {
+		r.measured(time.Since(began))
+	}
+	return err
+}
+
+// measured notes how long it took to write positions.
+func (r *replication) measured(took time.Duration) {
+	r.board.histograms.ForFlow(r.conf().Flow.String()).Committed(took)
 }
 
 // knownWriter notes the transactional producer id among those of the flow, before its first use.
@@ -283,6 +293,7 @@ func (c commits) Commit(ctx context.Context, acks []stream.Ack) error {
 	for _, a := range acks {
 		c.note(a)
 	}
+	began := time.Now()
 	if err := c.positions.Flush(ctx); err != nil {
 		return err
 	}
@@ -292,6 +303,7 @@ func (c commits) Commit(ctx context.Context, acks []stream.Ack) error {
 	if err := c.exactly.txn.Commit(ctx); err != nil {
 		return err
 	}
+	c.measured(time.Since(began))
 	for _, a := range acks {
 		c.tellOf(a)
 	}

@@ -15,7 +15,7 @@ func (b *board) snapshot() metrics.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
 	defer cancel()
 	s := metrics.Snapshot{
-		Build: metrics.Build{Version: cli.Current(version).Version, Instance: b.conf.Instance}, Ready: true,
+		Build: metrics.Build{Version: cli.Current(version).Version, Instance: b.instance()}, Ready: true,
 		MemoryUsed: b.budget.InUse(), MemoryLimit: b.conf.MemoryBytes, Archives: b.archiveFigures(),
 	}
 	for _, v := range b.views(ctx) {
@@ -39,7 +39,7 @@ func (b *board) snapshot() metrics.Snapshot {
 
 // figures are those of a flow.
 func (b *board) figures(v view) metrics.Flow {
-	f := metrics.Flow{Name: v.conf.Flow.String(), Up: v.answers, Members: len(v.members), Duties: v.flow.hold.onDuty(), Heartbeat: newestHeartbeat(v.standings)}
+	f := metrics.Flow{Name: v.conf.Flow.String(), Up: v.answers, Members: len(v.members), Duties: v.flow.hold.onDuty(), Rebalancing: v.flow.hold.moving(), Heartbeat: newestHeartbeat(v.standings)}
 	for _, m := range v.members {
 		f.Differ = f.Differ || m.Settings != v.conf.Hash()
 	}

@@ -66,6 +66,16 @@ func (h *holding) onDuty() bool {
 	return h.duties
 }
 
+// moving says that partitions are being given up.
+func (h *holding) moving() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.leaving) > 0
+}
+
 // keeps says that this process archives what is copied to a remote partition.
 func (h *holding) keeps(remote stream.Partition) bool {
 	return h.archives(func(k *kept) bool { return k.remotes[remote] })

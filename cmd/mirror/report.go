@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 func (b *board) Report(ctx context.Context) status.Report {
 	now := time.Now()
 	r := status.Report{
-		At: now, Started: b.started, Version: cli.Current(version).Version, Instance: b.conf.Instance, File: b.conf.Path, Ready: true,
+		At: now, Started: b.started, Version: cli.Current(version).Version, Instance: b.instance(), File: b.conf.Path, Ready: true,
 		Memory: status.Memory{Used: b.budget.InUse(), Limit: b.conf.MemoryBytes}, Archives: b.Archives(),
 	}
 	more := make(map[string]flowMore)
@@ -49,6 +50,18 @@ func (b *board) Report(ctx context.Context) status.Report {
 	r.Certificates = b.certificates()
 	r.Problems = troubles(r, more)
 	return r
+}
+
+// instance is the name of this process among those that share the work, or else of its machine.
+func (b *board) instance() string {
+	if b.conf.Instance != "" {
+		return b.conf.Instance
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // report is what the page shows of a flow.
