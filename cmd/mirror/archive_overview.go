@@ -102,9 +102,11 @@ func (l *lookout) run(ctx context.Context) error {
 			err = l.hear(ctx)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it has ended
 		}
-		l.failed(err)
+		if l.failed(err); err != nil {
+			n = -1 // the next one hears, too
+		}
 		pause := min(max(looksShare*time.Since(began), l.least), looksSeldom)
 		if objects == 0 && err == nil {
 			n = -1

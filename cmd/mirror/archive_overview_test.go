@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,6 +159,26 @@ func TestLookout(t *testing.T) {
 	}
 	if r := w.looks(); r.Objects != 3 || !strings.Contains(r.Error, "1 bundles cannot be read") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// It looks at once, and ends with its context.
+func TestLookoutRuns(t *testing.T) {
+	w := watchedArchive(t)
+	w.bundle(time.Now().Add(-time.Hour), "orders")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.run(ctx) }()
+	for r := w.restorable(); r == nil || r.Objects == 0; r = w.restorable() {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
