@@ -30,7 +30,8 @@
 //
 // list.go (the listing), walk.go (footers), source.go (an object by range), open.go (chunks), index.go (the format of index objects),
 // indexed.go (footers from them), rebuild.go (writing them); view.go (folding), life.go, part.go, branch.go, hole.go, sweep.go
-// (which piece has an offset), chain.go, order.go and state.go (what it all says).
+// (which piece has an offset), chain.go, order.go and state.go (what it all says); overview.go, overview_fold.go and overview_follow.go
+// (since when and until when topics can be brought back, for archives of any size that grow meanwhile).
 //
 // # Not guaranteed
 //
