@@ -1,0 +1,2 @@
+// Package archive holds the tests of `archive drill` on real brokers and a real S3 server.
+package archive
