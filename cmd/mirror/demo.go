@@ -2,235 +2,195 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/sync/errgroup"
 
 	"tandem/internal/config"
 	"tandem/internal/testkit/embedded"
 )
 
 type demoOptions struct {
-	length time.Duration
-	rate   int
+	rate    int
+	stay    bool
+	verbose bool
+	acts    demoActs
+	page    string // its address, where that is free
+
+	forget int // an order that billing passes over, to see whether anybody notices; only tests set it
 }
 
+// demoActs is how long the parts of the story last that only take time. Beside them it waits for conditions and commands.
+type demoActs struct {
+	flow   time.Duration // orders flow
+	after  time.Duration // and go on after the failover
+	mended time.Duration // and after the restore
+	breath time.Duration // to read what has just been printed
+}
+
+var usualActs = demoActs{flow: 10 * time.Second, after: 6 * time.Second, mended: 4 * time.Second, breath: 1500 * time.Millisecond}
+
 func demoCommand() *cobra.Command {
-	var opts demoOptions
+	opts := demoOptions{acts: usualActs, page: "127.0.0.1:8383"}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Watch replication between two embedded clusters",
-		Long: `demo starts two small Kafka clusters inside this process, writes orders into the first, and replicates them into the
-second with the same pipe that 'mirror FILE' runs. It needs nothing but this program. Ctrl-C ends it; then every order is
-compared on both sides.
+		Short: "Watch the whole story on two embedded clusters",
+		Long: `demo starts two small Kafka clusters inside this process, and replicates and archives them with the same pipes that 'mirror FILE'
+runs. Orders flow; the primary dies; 'failover' moves a consumer group; a bad deploy deletes a topic; 'archive' brings it back as of the
+second before. At the end every order is accounted for. It takes less than a minute, and needs nothing but this program with failover and
+archive beside it. Ctrl-C ends it at any time; nothing is left.
 
-Exit statuses: 0 every order arrived once and equal, 1 otherwise, 2 bad arguments.`,
-		Example: "  mirror demo\n  mirror demo --for 20s --rate 5000",
+Exit statuses: 0 everything was as promised, 1 something was not, or it was stopped, 2 cannot run (bad arguments, a command is missing).`,
+		Example: "  mirror demo\n  mirror demo --stay                     then look around: the page, and the commands\n  mirror demo --for 20s --rate 5000",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.rate < 1 || opts.rate > 100_000 {
 				return cannotRun{fmt.Errorf("--rate is %d; it must be from 1 to 100000 orders a second", opts.rate)}
 			}
-			if opts.length < 0 {
-				return cannotRun{fmt.Errorf("--for is %v; it must not be negative", opts.length)}
+			if opts.acts.flow < 0 {
+				return cannotRun{fmt.Errorf("--for is %v; it must not be negative", opts.acts.flow)}
 			}
 			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts)
 		},
 	}
-	cmd.Flags().DurationVar(&opts.length, "for", 0, "end by itself after this time, such as 20s (default: at Ctrl-C)")
+	cmd.Flags().DurationVar(&opts.acts.flow, "for", opts.acts.flow, "how long orders flow before the primary dies, such as 20s")
 	cmd.Flags().IntVar(&opts.rate, "rate", 1000, "orders a second")
+	cmd.Flags().BoolVar(&opts.stay, "stay", false, "at the end keep backup, mirror and the page until Ctrl-C")
+	cmd.Flags().BoolVar(&opts.verbose, "verbose", false, "show what mirror logs")
 	return cmd
 }
 
-// demoProperties is the file that the demo runs from, as a user would write it.
+// demoProperties is the file that the demo runs from, as a user would write it. What is left out of it in a real one: shorter intervals
+// than the defaults, so that a minute is enough, and the replication factors of clusters that have one broker.
 const demoProperties = `clusters = primary, backup
 primary.bootstrap.servers = %s
 backup.bootstrap.servers = %s
+
 primary->backup.enabled = true
-primary->backup.topics = orders
+topics = orders
+
+primary->backup.archive.enabled = true
+backup->primary.archive.enabled = true
+archive.url = file://%s
+
+status.address = %s
+
+emit.checkpoints.interval.seconds = 1
+emit.heartbeats.interval.seconds = 1
+refresh.topics.interval.seconds = 1
+archive.flush.interval.ms = 500
+backup.offset.flush.interval.ms = 1000
+
 replication.factor = 1
 heartbeats.topic.replication.factor = 1
 offset-syncs.topic.replication.factor = 1
 checkpoints.topic.replication.factor = 1
 offset.storage.replication.factor = 1
-emit.heartbeats.interval.seconds = 1
-backup.offset.flush.interval.ms = 1000
-status.address =
 `
 
-func demo(ctx context.Context, out, logTo io.Writer, opts demoOptions) error {
-	log, err := newLogger(logTo, "text", zapcore.WarnLevel)
-	if err != nil {
-		return err
-	}
-	primary, err := embedded.Start("demo-primary", 3, "orders")
-	if err != nil {
-		return err
-	}
-	defer primary.Close()
-	backup, err := embedded.Start("demo-backup", 3)
-	if err != nil {
-		return err
-	}
-	defer backup.Close()
-	conf, err := demoConfig(primary, backup)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "primary  %s   topic orders, 3 partitions\nbackup   %s   will hold primary.orders\n\nwriting %d orders a second; Ctrl-C ends it\n\n",
-		primary.Bootstrap(), backup.Bootstrap(), opts.rate)
+const (
+	demoFile       = "demo.properties"
+	demoPartitions = 3
+	demoDistance   = 20 * time.Millisecond // between primary and the rest, as between regions
+)
 
-	mirrorCtx, stopMirror := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopMirror()
-	writing, stopWriting := context.WithCancel(ctx)
-	defer stopWriting()
-	if opts.length > 0 {
-		writing, stopWriting = context.WithTimeout(ctx, opts.length)
-		defer stopWriting()
-	}
-	book := &ledger{written: make(map[place]string), read: make(map[place]string)}
-	var running errgroup.Group
-	running.Go(func() error {
-		defer stopWriting() // a demo without its mirror is over
-		return runFlows(mirrorCtx, conf, reporter(log), nil)
-	})
-	running.Go(func() error { return backup.ReadOrders(mirrorCtx, "primary.orders", book.arrived) })
-	wrote := make(chan error, 1)
-	go func() { wrote <- primary.WriteOrders(writing, "orders", opts.rate, book.sent) }()
+var errInterrupted = errors.New("stopped before the end of the story; nothing of it is left")
 
-	err = book.show(writing, out, wrote)
-	book.settle(mirrorCtx, 10*time.Second)
-	stopMirror()
-	if runErr := running.Wait(); err == nil {
-		err = runErr
+// demo tells the story. What it needs stands in a folder of its own, which stays only where something went wrong.
+func demo(ctx context.Context, out, errOut io.Writer, opts demoOptions) (err error) {
+	for _, name := range []string{"failover", "archive"} {
+		if _, err := sibling(name); err != nil {
+			return cannotRun{fmt.Errorf("the demo runs failover and archive: %w", err)}
+		}
 	}
+	dir, err := os.MkdirTemp("", "mirror-demo-")
 	if err != nil {
 		return err
 	}
-	return book.prove(out)
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
+	defer func() {
+		switch {
+		case err == nil:
+			_ = os.RemoveAll(dir) // in the temporary directory nobody minds what could not be removed
+		case ctx.Err() != nil:
+			_ = os.RemoveAll(dir)
+			err = errInterrupted
+		default:
+			err = fmt.Errorf("%w (the log, the file and the archive are in %s)", err, dir)
+		}
+	}()
+	// The clusters and the ledger live in this process too: mirror's own limit is not for them.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(8 << 30))
+
+	logFile, err := os.Create(filepath.Join(dir, "mirror.log"))
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	var logTo io.Writer = logFile
+	if opts.verbose {
+		logTo = io.MultiWriter(logFile, errOut)
+	}
+	log, err := newLogger(logTo, "console", zapcore.InfoLevel)
+	if err != nil {
+		return err
+	}
+	s := &story{opts: opts, dir: dir, screen: newDemoScreen(out), book: newDemoLedger(), forget: opts.forget}
+	if s.primary, err = embedded.StartAway(demoDistance, "demo-primary", demoPartitions, "orders"); err != nil {
+		return err
+	}
+	defer s.primary.Close()
+	if s.backup, err = embedded.Start("demo-backup", demoPartitions, "orders"); err != nil {
+		return err
+	}
+	defer s.backup.Close()
+	conf, err := s.configure(ctx)
+	if err != nil {
+		return err
+	}
+	s.process = newProcess(conf, reporter(log), nil)
+	return s.tell(ctx)
 }
 
-func demoConfig(primary, backup *embedded.Cluster) (*config.Config, error) {
-	dir, err := os.MkdirTemp("", "mirror-demo-")
+// configure writes the file and reads it, as mirror does.
+func (s *story) configure(ctx context.Context) (*config.Config, error) {
+	archive := filepath.Join(s.dir, "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		return nil, err
+	}
+	address, err := freeAddress(ctx, s.opts.page)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "mm2.properties")
-	if err := os.WriteFile(path, fmt.Appendf(nil, demoProperties, primary.Bootstrap(), backup.Bootstrap()), 0o600); err != nil {
+	s.page = "http://" + address + "/"
+	path := filepath.Join(s.dir, demoFile)
+	text := fmt.Appendf(nil, demoProperties, s.primary.Bootstrap(), s.backup.Bootstrap(), filepath.ToSlash(archive), address)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
 	return config.Load(path, nil)
 }
 
-// place is where an order stands on the primary; on the backup it must stand at the same place, since nothing else is
-// written there.
-type place struct {
-	partition int32
-	offset    int64
-}
-
-// ledger holds the demo's own view of both sides, to compare them at the end.
-type ledger struct {
-	mu       sync.Mutex // guards all below
-	written  map[place]string
-	read     map[place]string
-	repeated int
-	delays   []time.Duration // of this second
-}
-
-func (l *ledger) sent(o embedded.Order) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.written[place{o.Partition, o.Offset}] = o.Key + o.Value
-}
-
-func (l *ledger) arrived(o embedded.Order) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at := place{o.Partition, o.Offset}
-	if _, again := l.read[at]; again {
-		l.repeated++
+// freeAddress is the one that is wanted, or another one where that is taken.
+func freeAddress(ctx context.Context, wanted string) (string, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", wanted)
+	if err != nil {
+		l, err = listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	}
-	l.read[at] = o.Key + o.Value
-	l.delays = append(l.delays, time.Since(o.At))
-}
-
-// show prints a line a second until the writer has ended.
-func (l *ledger) show(ctx context.Context, out io.Writer, wrote <-chan error) error {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for second := 1; ; second++ {
-		select {
-		case err := <-wrote:
-			return err
-		case <-ticker.C:
-			if ctx.Err() == nil {
-				fmt.Fprintln(out, l.line(second))
-			}
-		}
+	if err != nil {
+		return "", fmt.Errorf("find a port for the page: %w", err)
 	}
-}
-
-func (l *ledger) line(second int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	slices.Sort(l.delays)
-	delay := "-"
-	if n := len(l.delays); n > 0 {
-		delay = fmt.Sprintf("%.1f ms", float64(l.delays[n/2].Microseconds())/1000)
-	}
-	l.delays = l.delays[:0]
-	return fmt.Sprintf("%4d s   orders written %8d   arrived in backup %8d   behind %5d   median delay %s",
-		second, len(l.written), len(l.read), max(len(l.written)-len(l.read), 0), delay)
-}
-
-// settle waits until the backup holds what was written.
-func (l *ledger) settle(ctx context.Context, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		l.mu.Lock()
-		behind := len(l.written) - len(l.read)
-		l.mu.Unlock()
-		if behind <= 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// prove compares both sides order by order.
-func (l *ledger) prove(out io.Writer) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lost, different := 0, 0
-	for at, order := range l.written {
-		switch got, ok := l.read[at]; {
-		case !ok:
-			lost++
-		case got != order:
-			different++
-		}
-	}
-	fmt.Fprintf(out, "\n%d orders written to primary, %d read from backup: lost %d, repeated %d, different %d\n",
-		len(l.written), len(l.read), lost, l.repeated, different)
-	if lost+l.repeated+different > 0 || len(l.read) != len(l.written) {
-		return fmt.Errorf("the demo's clusters are not equal")
-	}
-	return nil
+	defer l.Close()
+	return l.Addr().String(), nil
 }

@@ -326,21 +326,3 @@ func TestCannotRun(t *testing.T) {
 		}
 	}
 }
-
-func TestDemo(t *testing.T) {
-	p := start(t, "demo", "--for", "2s", "--rate", "500")
-	if status := p.exit(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
-	var written, read int
-	proof := p.out.linesWith("orders written to primary", "lost 0, repeated 0, different 0")
-	if len(proof) != 1 {
-		t.Fatalf("no proof:\n%s", &p.out)
-	}
-	if _, err := fmt.Sscanf(proof[0], "%d orders written to primary, %d read", &written, &read); err != nil || written < 100 || read != written {
-		t.Errorf("%q: %v", proof[0], err)
-	}
-	if p.err.String() != "" {
-		t.Errorf("warnings:\n%s", &p.err)
-	}
-}

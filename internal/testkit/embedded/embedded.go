@@ -1,5 +1,5 @@
 // Package embedded runs Kafka clusters inside the process (franz-go's kfake) on ports of 127.0.0.1, with a writer of
-// orders and a reader beside them: for the demo, and for tests that need no real broker.
+// orders, readers and a consumer group beside them: for the demo, and for tests that need no real broker.
 //
 // Not guaranteed: that it behaves as Apache Kafka in every corner. What kfake answers otherwise is in its own
 // documentation; tests of such corners run on real brokers (package realkafka).
@@ -9,18 +9,41 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Cluster is one embedded cluster.
-type Cluster struct{ fake *kfake.Cluster }
+type Cluster struct {
+	fake  *kfake.Cluster
+	addrs []string
+	close sync.Once
+	gone  chan struct{} // closed when the cluster is
+
+	*distance // nil: it is here
+}
 
 // Start starts a cluster of one broker under a cluster id, with a topic of so many partitions for each name.
 func Start(id string, partitions int32, topics ...string) (*Cluster, error) {
+	return start(id, nil, partitions, topics)
+}
+
+// StartAway starts a cluster whose answers take some time to whoever is not a client of this package, as if that one were in another
+// region.
+func StartAway(away time.Duration, id string, partitions int32, topics ...string) (*Cluster, error) {
+	return start(id, &distance{away: away, near: make(map[string]bool)}, partitions, topics)
+}
+
+func start(id string, d *distance, partitions int32, topics []string) (*Cluster, error) {
 	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.ClusterID(id)}
+	if d != nil {
+		opts = append(opts, kfake.ListenFn(d.listen))
+	}
 	if len(topics) > 0 {
 		opts = append(opts, kfake.SeedTopics(partitions, topics...))
 	}
@@ -28,79 +51,106 @@ func Start(id string, partitions int32, topics ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start embedded cluster: %w", err)
 	}
-	return &Cluster{fake}, nil
+	return &Cluster{fake: fake, addrs: fake.ListenAddrs(), gone: make(chan struct{}), distance: d}, nil
 }
 
 // Bootstrap is the cluster's bootstrap.servers.
-func (c *Cluster) Bootstrap() string { return strings.Join(c.fake.ListenAddrs(), ",") }
+func (c *Cluster) Bootstrap() string { return strings.Join(c.addrs, ",") }
 
-// Close stops the cluster.
-func (c *Cluster) Close() { c.fake.Close() }
-
-// Order is a record of the demo.
-type Order struct {
-	Partition int32
-	Offset    int64
-	Key       string
-	Value     string
-	At        time.Time // when it was written
+// Close ends the cluster as a crash does: connections break, answers on their way are lost, and nobody answers from now on. What
+// it held is gone.
+func (c *Cluster) Close() {
+	c.close.Do(func() {
+		close(c.gone) // first: who is refused afterwards knows why
+		c.fake.Close()
+	})
 }
 
-// WriteOrders writes orders, so many a second, until ctx ends, and then waits for their acknowledgements. written
-// hears of each one with its place.
-func (c *Cluster) WriteOrders(ctx context.Context, topic string, perSecond int, written func(Order)) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.fake.ListenAddrs()...), kgo.DefaultProduceTopic(topic),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond))
+// leaveWait bounds what a client does for a clean end.
+const leaveWait = 5 * time.Second
+
+// client makes a client, and the context of what it still has to do when ctx ends: that ends with the cluster only.
+func (c *Cluster) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, context.Context, context.CancelFunc, error) {
+	opts = append(opts, kgo.SeedBrokers(c.addrs...), kgo.DisableClientMetrics(), kgo.DisableFetchSessions())
+	if c.distance != nil {
+		opts = append(opts, kgo.Dialer(c.dial))
+	}
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return fmt.Errorf("write orders: %w", err)
+		return nil, nil, nil, err
 	}
-	defer client.Close()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	start := time.Now()
-	var failed error
-	done := func(r *kgo.Record, err error) {
-		if err != nil {
-			failed = err
-			return
-		}
-		written(Order{r.Partition, r.Offset, string(r.Key), string(r.Value), r.Timestamp})
-	}
-	for n := 0; ; {
+	alive, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
 		select {
-		case <-ctx.Done():
-			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := client.Flush(flush); err != nil {
-				return fmt.Errorf("write orders: %w", err)
-			}
-			return failed
-		case <-ticker.C:
+		case <-c.gone:
+		case <-alive.Done():
 		}
-		for ; n < int(time.Since(start).Seconds()*float64(perSecond)); n++ {
-			key := fmt.Sprintf("customer-%d", n%997)
-			value := fmt.Sprintf(`{"order":%d,"customer":%q,"item":"book","amount":%d.%02d}`, n, key, n%90+9, n%100)
-			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Key: []byte(key), Value: []byte(value), Timestamp: time.Now()}, done)
-		}
-	}
+		cancel()
+	}()
+	return client, alive, func() {
+		client.Close()
+		cancel()
+	}, nil
 }
 
-// ReadOrders reads a topic from its beginning until ctx ends.
-func (c *Cluster) ReadOrders(ctx context.Context, topic string, read func(Order)) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.fake.ListenAddrs()...), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second),
-		kgo.UnknownTopicRetries(-1))
+// DeleteTopic deletes a topic.
+func (c *Cluster) DeleteTopic(ctx context.Context, topic string) error {
+	client, _, done, err := c.client(ctx)
 	if err != nil {
-		return fmt.Errorf("read orders: %w", err)
+		return fmt.Errorf("delete topic %s: %w", topic, err)
 	}
-	defer client.Close()
-	for {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return nil
+	defer done()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TopicNames = []string{topic}
+	named := kmsg.NewDeleteTopicsRequestTopic()
+	named.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, named)
+	resp, err := req.RequestWith(ctx, client)
+	if err == nil && len(resp.Topics) == 1 {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// ends are the offsets at which the partitions of a topic end.
+func ends(ctx context.Context, client *kgo.Client, topic string) (map[int32]int64, error) {
+	meta := kmsg.NewPtrMetadataRequest()
+	named := kmsg.NewMetadataRequestTopic()
+	named.Topic = kmsg.StringPtr(topic)
+	meta.Topics = append(meta.Topics, named)
+	known, err := meta.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	for _, t := range known.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return nil, err
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			read(Order{r.Partition, r.Offset, string(r.Key), string(r.Value), r.Timestamp})
-		})
+		asked := kmsg.NewListOffsetsRequestTopic()
+		asked.Topic = topic
+		for _, p := range t.Partitions {
+			one := kmsg.NewListOffsetsRequestTopicPartition()
+			one.Partition, one.Timestamp = p.Partition, -1
+			asked.Partitions = append(asked.Partitions, one)
+		}
+		req.Topics = append(req.Topics, asked)
 	}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[int32]int64)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, err
+			}
+			found[p.Partition] = p.Offset
+		}
+	}
+	return found, nil
 }
