@@ -15,6 +15,7 @@ type holding struct {
 	mu      sync.Mutex // guards what follows
 	remotes map[stream.Partition]bool
 	leaving map[stream.Partition]bool // of remotes: they are about to be given up, and nothing more is sent
+	orphans map[stream.Partition]bool // what was given up because the group did not answer, until it does
 	duties  bool
 	kept    *kept     // for the archive; nil before the group has answered
 	since   time.Time // when it was made
@@ -111,6 +112,26 @@ func (h *holding) keep() {
 	k := &kept{remotes: maps.Clone(h.remotes), duties: h.duties}
 	maps.DeleteFunc(k.remotes, func(p stream.Partition, _ bool) bool { return h.leaving[p] })
 	h.kept = k
+	maps.DeleteFunc(h.orphans, func(p stream.Partition, _ bool) bool { return !h.remotes[p] }) // those that are ours again are watched until they begin
+}
+
+// orphan notes what was given up because the group did not answer: nobody copies it before it does, as far as is known here.
+func (h *holding) orphan(remotes []stream.Partition) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.orphans = make(map[stream.Partition]bool, len(remotes))
+	for _, p := range remotes {
+		h.orphans[p] = true
+	}
+}
+
+func (h *holding) orphaned(remote stream.Partition) bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.orphans[remote]
 }
 
 func (h *holding) add(remotes []stream.Partition) {

@@ -245,6 +245,9 @@ func (o *offsets) trim(ctx context.Context, pipe *replicate.Pipe) error {
 	var sources, remotes []stream.Partition
 	standings := pipe.Standings(ctx)
 	for _, s := range standings {
+		if s.Watched {
+			continue // not ours any more
+		}
 		sources, remotes = append(sources, s.Source), append(remotes, s.Remote)
 	}
 	from, _, err := o.flow.clients.sourceWire.Offsets(ctx, sources, stream.Earliest)

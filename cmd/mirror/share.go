@@ -177,6 +177,7 @@ func (r *replication) lost(ctx context.Context, list []stream.Partition, gently 
 		r.tell(stream.Info, "the group does not count on this process any more: it stood still, or the group did not answer, for too long; it joins again",
 			stream.F("partitions", len(remotes)))
 		r.hold.leave(remotes)
+		r.hold.orphan(remotes)
 		r.letGo(ctx, remotes, gently)
 	}
 	if duties {

@@ -139,3 +139,27 @@ func TestMM2sOffsetSyncsCountForWhatOthersCopy(t *testing.T) {
 		t.Errorf("200 is at %+v, want 150", at)
 	}
 }
+
+// What is given up because the group does not answer is watched until the group answers: nobody else is known to copy it.
+func TestOrphans(t *testing.T) {
+	one, two := stream.Partition{Topic: "A.orders"}, stream.Partition{Topic: "A.orders", Number: 1}
+	both := []stream.Partition{one, two}
+	h := newHolding()
+	for _, c := range []struct {
+		story    string
+		do       func()
+		one, two bool
+	}{
+		{"ours", func() { h.add(both); h.keep() }, false, false},
+		{"the group does not answer", func() { h.leave(both); h.orphan(both); h.drop(both) }, true, true},
+		{"it answers, and gives one of them to us", func() { h.add(both[:1]); h.keep() }, true, false},
+		{"let go gently", func() { h.leave(both[:1]); h.drop(both[:1]); h.keep() }, false, false},
+	} {
+		if c.do(); h.orphaned(one) != c.one || h.orphaned(two) != c.two {
+			t.Errorf("%s: orphaned %v and %v", c.story, h.orphaned(one), h.orphaned(two))
+		}
+	}
+	if (*holding)(nil).orphaned(one) {
+		t.Error("without a group nothing is given up")
+	}
+}

@@ -142,16 +142,33 @@ func (r *replication) hand(ctx context.Context) error {
 	return err
 }
 
-// give gives the pipe what falls to this process, was begun with, and no failover holds. It asks no cluster.
+// give gives the pipe what falls to this process, was begun with, and no failover holds; what was given up because the group does not
+// answer is watched. It asks no cluster.
 func (r *replication) give(ctx context.Context) error {
 	r.giving.Lock()
 	defer r.giving.Unlock()
 	r.handing.Lock()
 	latest, pipe := r.latest, r.pipe
 	r.handing.Unlock()
-	mine := slices.DeleteFunc(assignments(latest), func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) || !r.offsets.begun(a.Remote) })
+	var mine []replicate.Assignment
+	watched := 0
+	for _, a := range assignments(latest) {
+		switch {
+		case r.hold.copies(a.Remote) && r.offsets.begun(a.Remote):
+		case r.hold.orphaned(a.Remote):
+			a.Watch = fmt.Sprintf("the group of %s does not answer, so that nobody copies the partition; it goes on when the group does", r.conf().Target)
+		default:
+			continue
+		}
+		mine = append(mine, a)
+	}
 	list := r.failed.copied(mine)
-	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list), len(latest.Topics)); line != r.told && len(list) > 0 {
+	for _, a := range list {
+		if a.Watch != "" {
+			watched++
+		}
+	}
+	if line := fmt.Sprintf("replicating %d partitions of %d topics", len(list)-watched, len(latest.Topics)); line != r.told && len(list) > watched {
 		r.told = line
 		r.archive.kick()
 		r.tell(stream.Info, line)

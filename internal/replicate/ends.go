@@ -97,7 +97,7 @@ func (p *partition) askable() bool {
 			return false
 		}
 	}
-	return p.ran
+	return p.placed
 }
 
 func (p *Pipe) askEnds(broker int32, parts []*partition, now time.Time) {

@@ -14,6 +14,10 @@ type Assignment struct {
 	Remote   stream.Partition
 	Topic    stream.TopicID // of the source topic
 	MaxBatch int32          // max.message.bytes of the remote topic
+
+	// Watch, if not empty, says why nothing is read or written: the partition is only watched, so that it is known how far behind it is
+	// while nobody can copy it. It counts as stalled for that reason.
+	Watch string
 }
 
 // Start is where the replication of a partition goes on.
@@ -89,9 +93,11 @@ type partition struct {
 	stands Cause           // and why
 	since  time.Time       // and since when
 	born   time.Time       // when it was assigned
+	placed bool            // acked is known
 	atEnd  time.Time       // when nothing of the source was missing, last
 	newest time.Time       // of the timestamps of the batch that was acknowledged last
 
+	assigned   time.Time // as born, or earlier if it is only something else that is done with it since
 	asideTold  time.Time
 	heartbeats bool      // what it carries are heartbeats of the source
 	measures   *measures // nil before the first batch

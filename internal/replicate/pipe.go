@@ -326,23 +326,46 @@ func (p *Pipe) assign(list []Assignment) {
 		wanted[a.Source] = a
 		part, ok := p.parts[a.Source]
 		switch {
-		case ok && part.Topic == a.Topic && part.Remote == a.Remote:
+		case ok && part.Topic == a.Topic && part.Remote == a.Remote && part.Watch == a.Watch:
 			part.MaxBatch = a.MaxBatch
 			continue
-		case ok: // another topic of the same name, or another remote topic
+		case ok: // another topic of the same name, or another remote topic, or something else is to be done with it
 			part.missing = false
 			p.remove(part)
 		}
-		part = &partition{Assignment: a, phase: starting, born: time.Now(), told: -1, known: known{end: -1}, inside: new(atomic.Uint64),
-			heartbeats: p.heartbeat != "" && a.Source.Topic == p.heartbeat}
-		p.parts[a.Source] = part
-		fresh = append(fresh, part)
+		next := p.partition(a)
+		if ok && part.Topic == a.Topic && part.Remote == a.Remote {
+			next.inherits(part)
+		}
+		p.parts[a.Source] = next
+		if a.Watch == "" {
+			fresh = append(fresh, next)
+		}
 	}
 	p.removeOthers(wanted)
 	fresh = slices.DeleteFunc(fresh, p.behindAnother)
 	p.source.watch(topicsOf(list, func(a Assignment) string { return a.Source.Topic }))
 	p.target.watch(topicsOf(list, func(a Assignment) string { return a.Remote.Topic }))
 	p.ask(fresh...)
+}
+
+// partition is one that begins.
+func (p *Pipe) partition(a Assignment) *partition {
+	now := time.Now()
+	part := &partition{Assignment: a, phase: starting, born: now, assigned: now, told: -1, known: known{end: -1}, inside: new(atomic.Uint64),
+		heartbeats: p.heartbeat != "" && a.Source.Topic == p.heartbeat}
+	if a.Watch != "" {
+		part.phase, part.holds, part.cause, part.failed = holding, Stalled, Outage, a.Watch
+	}
+	return part
+}
+
+// inherits takes over what was known of the source, and what was measured. Where the target is may have changed meanwhile: that is
+// asked for when it goes on, and until then it has what it had at least.
+func (p *partition) inherits(from *partition) {
+	p.known, p.high, p.seen, p.acked, p.newest = from.known, from.high, from.seen, from.acked, from.newest
+	p.assigned, p.placed, p.measures = from.assigned, from.placed, from.measures
+	p.shown, p.stands, p.since = from.shown, from.stands, from.since
 }
 
 func (p *Pipe) removeOthers(wanted map[stream.Partition]Assignment) {

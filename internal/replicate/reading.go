@@ -220,7 +220,7 @@ func (p *Pipe) start(r resumed) {
 			continue
 		}
 		s := r.starts[part.Source]
-		part.phase, part.ran = running, true
+		part.phase, part.ran, part.placed = running, true, true
 		if strings.HasPrefix(part.outage, cannotStart) {
 			p.over(part)
 		}

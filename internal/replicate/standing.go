@@ -23,6 +23,8 @@ type Standing struct {
 	Newest time.Time // timestamp of the newest record of the batch that was acknowledged last; zero before the first
 	Moves  bool      // false while it stands still although the source has more, or nobody knows
 
+	Watched bool // it is only watched, see Assignment
+
 	// Behind is for how long the oldest record that is known of the source, and is not on the target, has been known; 0 when there
 	// is none. Of what the source had before the partition was assigned its timestamp tells, see backlog.
 	Behind time.Duration
@@ -69,7 +71,7 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 	s := Standing{
 		Source: part.Source, Remote: part.Remote, Acked: part.acked, End: part.high, Stable: max(part.known.end, 0),
 		State: part.shown, Reason: strings.TrimSpace(reason), Cause: part.stands, Since: part.since, Newest: part.newest,
-		InFlight: max(int64(part.tail-part.acked), 0),
+		InFlight: max(int64(part.tail-part.acked), 0), Watched: part.Watch != "",
 	}
 	s.Behind, s.Sure = p.behind(part, now)
 	if m := part.measures; m != nil {
@@ -91,7 +93,7 @@ func (p *Pipe) standing(part *partition, now time.Time) Standing {
 func (p *Pipe) behind(part *partition, now time.Time) (time.Duration, time.Time) {
 	k := &part.known
 	waits, old := k.waits(part.acked, p.clock(now))
-	sure := part.born
+	sure := part.assigned
 	if k.ever {
 		sure = p.base.Add(k.sure)
 	}
