@@ -113,6 +113,7 @@ type drilling struct {
 	sourceGone string         // why there is no source
 
 	state   *catalog.State
+	over    catalog.Overview
 	chunks  *catalog.Opener
 	offsets *exactMap
 	tried   []*trial
@@ -126,7 +127,6 @@ type drilling struct {
 type trial struct {
 	archivedrill.Stretch
 	archived []archivedrill.Record
-	wanted   int
 	into     stream.Partition
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,8 +69,8 @@ func (d *drilling) compareReplica(ctx context.Context) (string, error) {
 		}
 		d.compare(ctx, t, side)
 	}
-	for why, list := range aside {
-		d.finding(false, few(list), "not compared with the replica: "+why)
+	for _, why := range slices.Sorted(maps.Keys(aside)) {
+		d.finding(false, few(aside[why]), "not compared with the replica: "+why)
 	}
 	if c := d.counts; c.Compared == 0 && d.failures() == 0 && c.Expired+c.Compacted == 0 {
 		d.finding(true, d.flow.String(), "no record could be compared: neither the replica nor the source has them")

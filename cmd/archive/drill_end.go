@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
-	"tandem/internal/archive/catalog"
 	"tandem/internal/archive/reports"
 	"tandem/internal/drill"
+	"tandem/internal/stream"
 )
 
 // finding notes what is not as it should be; fatal: the drill has failed.
@@ -118,27 +118,26 @@ func (d *drilling) everything() (bytes int64) {
 
 // moments tell how far back and how far ahead a restore reaches.
 func (d *drilling) moments() {
-	if d.state == nil || d.state.Objects == 0 {
+	if d.state == nil || d.over.Objects == 0 {
 		return
 	}
 	age := func(t time.Time) float64 { return max(d.report.Ended.Sub(t).Seconds(), 0) }
-	if oldest := oldestRecord(d.state); !oldest.IsZero() {
-		d.figure("oldest record is of", age(oldest), "seconds", "ago: "+stamp(oldest))
+	if !d.over.Oldest.IsZero() {
+		d.figure("oldest moment that can be restored", age(d.over.Oldest), "seconds", "ago: "+stamp(d.over.Oldest)+", for every topic of the archive")
 	}
-	d.figure("newest bundle is of", age(d.state.Newest), "seconds", "ago: "+stamp(d.state.Newest)+"; with nothing to write none is made")
-}
-
-func oldestRecord(s *catalog.State) (oldest time.Time) {
-	for _, life := range s.Lives {
+	d.figure("newest moment that can be restored", age(d.over.Newest), "seconds", "ago: "+stamp(d.over.Newest)+"; where nothing is written no bundle is made")
+	if d.offsets == nil {
+		return
+	}
+	behind := int64(0)
+	for _, life := range d.state.Lives {
 		for _, part := range life.Parts {
-			for _, x := range part.Stretches {
-				if ms := x.Entry.MinTimestamp; ms >= 0 && (oldest.IsZero() || ms < oldest.UnixMilli()) {
-					oldest = time.UnixMilli(ms)
-				}
+			if up, ok := d.offsets.covered(stream.Partition{Topic: life.Topic.Name, Number: part.Number}); ok {
+				behind += max(int64(up-part.Next()), 0)
 			}
 		}
 	}
-	return oldest
+	d.figure("on the replica, and not archived yet", float64(behind), "records", "when the archive was looked at")
 }
 
 // summarize makes the line for the status page and the log.

@@ -12,8 +12,10 @@ import (
 	"tandem/internal/archive/catalog"
 	archivedrill "tandem/internal/archive/drill"
 	"tandem/internal/archive/restore"
+	"tandem/internal/archive/store"
 	"tandem/internal/archive/verify"
 	"tandem/internal/batch"
+	"tandem/internal/drill"
 	"tandem/internal/stream"
 )
 
@@ -26,8 +28,7 @@ func (d *drilling) look(ctx context.Context) (string, error) {
 	for _, f := range found.Findings {
 		d.finding(true, "the archive", f.String())
 	}
-	d.state, err = catalog.Load(ctx, d.open.store, d.open.options(d.show, "drill: reading the archive"), time.Time{}, d.flags.chosen.Accepts)
-	if err != nil {
+	if err := d.load(ctx); err != nil {
 		return "", fmt.Errorf("read archive: %w", err)
 	}
 	for _, x := range d.state.Damaged {
@@ -60,6 +61,30 @@ func (d *drilling) look(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s, %s, of %s", count(d.state.Objects, "bundle"), byteCount(d.state.Bytes), count(len(d.state.Lives), "topic")), nil
 }
 
+// load reads the ends of all bundles, once, for what can be restored and since when.
+func (d *drilling) load(ctx context.Context) error {
+	objects, _, err := catalog.List(ctx, d.open.store, d.open.flow.Source)
+	if err != nil {
+		return err
+	}
+	view, over := catalog.NewView(d.open.flow.Source, time.Time{}, d.flags.chosen.Accepts), catalog.NewOverviewing(d.open.flow.Source)
+	err = catalog.Walk(ctx, d.open.store, objects, d.open.options(d.show, "drill: reading the archive"), func(o catalog.Object, f *bundle.Footer, err error) error {
+		if err != nil {
+			view.AddDamaged(o, err)
+			over.AddDamaged(o)
+			return nil
+		}
+		view.Add(o, f)
+		over.Add(o, f)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.state, d.over = view.State(), over.Overview()
+	return nil
+}
+
 // choose draws what is tried.
 func (d *drilling) choose(ctx context.Context) (string, error) {
 	if d.replica != nil {
@@ -84,17 +109,27 @@ func (d *drilling) choose(ctx context.Context) (string, error) {
 
 // readArchived reads the stretches, and cuts them to the records that are wanted at most. What cannot be read is found, and not restored.
 func (d *drilling) readArchived(ctx context.Context) (string, error) {
-	records, shaper := 0, batch.NewShaper()
-	for i, t := range d.tried {
+	records, shaper, again := 0, batch.NewShaper(), false
+	for i := 0; i < len(d.tried); i++ {
+		t := d.tried[i]
 		d.show.Show("drill: reading the archive: %d of %s", i, count(len(d.tried), "partition"))
-		if err := d.readTrial(ctx, shaper, t); err != nil {
-			if !gone(err) {
+		err := d.readTrial(ctx, shaper, t)
+		switch {
+		case err == nil:
+			records += len(t.archived)
+		case !gone(err):
+			return "", err
+		case store.Classify(err) == store.NotFound && !again:
+			// prune or compact may have removed it since the archive was looked at.
+			again = true
+			if _, err := d.lookAgain(ctx); err != nil {
 				return "", err
 			}
+			records, i = 0, -1
+		default:
 			d.finding(true, t.Partition.String(), err.Error())
-			t.archived, t.wanted = nil, 0
+			t.archived = nil
 		}
-		records += len(t.archived)
 	}
 	d.tried = slices.DeleteFunc(d.tried, func(t *trial) bool { return len(t.archived) == 0 })
 	if len(d.tried) == 0 {
@@ -103,6 +138,17 @@ func (d *drilling) readArchived(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d records of %s", records, count(len(d.tried), "partition")), nil
 }
 
+// lookAgain begins with the archive as it is now.
+func (d *drilling) lookAgain(ctx context.Context) (string, error) {
+	d.report.Findings = slices.DeleteFunc(d.report.Findings, func(f drill.Finding) bool { return f.Fatal })
+	d.tried = nil
+	if _, err := d.look(ctx); err != nil {
+		return "", err
+	}
+	return d.choose(ctx)
+}
+
+// readTrial reads one stretch.
 func (d *drilling) readTrial(ctx context.Context, shaper *batch.Shaper, t *trial) error {
 	var all []archivedrill.Record
 	var sizes []int64
@@ -115,7 +161,10 @@ func (d *drilling) readTrial(ctx context.Context, shaper *batch.Shaper, t *trial
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	t.cut(all, sizes, d.flags.records, d.flags.bytesEach)
+	if all = t.cut(all, sizes, d.flags.records, d.flags.bytesEach); !d.transactional(t) {
+		t.archived = all
+		return nil
+	}
 	wanted := make(map[int64]bool)
 	keep := func(into func(archivedrill.Record)) func(batch.View) error {
 		return func(v batch.View) error {
@@ -129,15 +178,22 @@ func (d *drilling) readTrial(ctx context.Context, shaper *batch.Shaper, t *trial
 	if err := d.batches(ctx, t, false, keep(func(r archivedrill.Record) { wanted[r.Offset] = true })); err != nil {
 		return err
 	}
-	t.wanted = len(wanted)
 	return d.batches(ctx, t, true, keep(func(r archivedrill.Record) {
 		r.Unwanted = !wanted[r.Offset]
 		t.archived = append(t.archived, r)
 	}))
 }
 
-// cut makes a stretch smaller where its chunks had more than they promised.
-func (t *trial) cut(all []archivedrill.Record, sizes []int64, records int, bytes int64) {
+// transactional says that some of a stretch may be left out by a restore.
+func (d *drilling) transactional(t *trial) bool {
+	_, part := d.life(t)
+	return slices.ContainsFunc(part.Stretches, func(s catalog.Stretch) bool {
+		return s.From < t.End && t.From < s.To && (s.Entry.Markers > 0 || len(s.Entry.Open) > 0 || len(s.Entry.Aborted) > 0)
+	})
+}
+
+// cut makes a stretch smaller where its chunks had more than they promised. What stays is returned.
+func (t *trial) cut(all []archivedrill.Record, sizes []int64, records int, bytes int64) []archivedrill.Record {
 	n, sum := 0, int64(0)
 	for n < len(all) && n < records {
 		i := n
@@ -152,10 +208,13 @@ func (t *trial) cut(all []archivedrill.Record, sizes []int64, records int, bytes
 	switch {
 	case n == len(all):
 	case t.Place == archivedrill.Newest:
-		t.From = stream.Upstream(all[len(all)-n].Offset)
+		all = all[len(all)-n:]
+		t.From = stream.Upstream(all[0].Offset)
 	default:
+		all = all[:n]
 		t.End = stream.Upstream(all[n-1].Offset) + 1
 	}
+	return all
 }
 
 // batches reads a stretch as a restore does; raw: with the records that it leaves out.

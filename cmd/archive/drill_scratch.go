@@ -158,6 +158,9 @@ func (d *drilling) restore(ctx context.Context) (string, error) {
 	begun, last := time.Now(), atomic.Int64{}
 	r.acked = func(stream.Ack) { last.Store(int64(time.Since(begun))) }
 	_, done, err := r.copyAll(ctx, limits)
+	if why := (refused{}); errors.As(err, &why) && !gone(err) && store.Classify(err) != store.Other {
+		return "", why.error // the store does not answer: that says nothing of the archive
+	}
 	if err != nil {
 		return "", err
 	}
