@@ -90,10 +90,10 @@ stopped, and nothing is skipped. A plan is made first, for people to read and fo
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("which command? status, plan, apply, undo or back; see failover --help")
+			return errors.New("which command? status, plan, apply, undo, back or drill; see failover --help")
 		},
 	}
-	root.AddCommand(statusCommand(), planCommand(over), applyCommand(over), undoCommand(), backCommand(), versionCommand())
+	root.AddCommand(statusCommand(), planCommand(over), applyCommand(over), undoCommand(), backCommand(), drillCommand(), versionCommand())
 	cli.Complete(root)
 	return root
 }

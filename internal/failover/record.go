@@ -216,6 +216,15 @@ func decodeKey(key []byte) (plan string, n int32, err error) {
 	return string(key[4 : 4+length]), int32(binary.BigEndian.Uint32(key[4+length:])), nil
 }
 
+// PlanOf is the plan to whose failover a record of the topic belongs, by its key.
+func PlanOf(key []byte) (plan string, ok bool) {
+	if len(key) < 2 || key[0] != stream.TandemVersion || key[1] != stream.KindFailover {
+		return "", false
+	}
+	plan, _, err := decodeKey(key)
+	return plan, err == nil
+}
+
 // Records collects the failovers of a flow from its topic.
 type Records struct {
 	Whole string // the plan whose positions are kept; of others they are left in the topic
