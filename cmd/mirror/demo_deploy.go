@@ -134,14 +134,14 @@ func (s *story) deploy(ctx context.Context) error {
 		return fmt.Errorf("%s has stopped, and not at a broken order: %w", group, err)
 	}
 	s.billing = nil
-	held, err := s.backup.Orders(ctx, "orders")
+	held, err := s.backup.Count(ctx, "orders")
 	if err != nil {
 		return err
 	}
 	if err := s.backup.DeleteTopic(ctx, "orders"); err != nil {
 		return err
 	}
-	s.screen.at(time.Now(), "its clean-up deletes topic orders: %s gone, and no cluster has them", several(len(held)-brokenOrders, "order"))
+	s.screen.at(time.Now(), "its clean-up deletes topic orders: %s gone, and no cluster has them", several(held-brokenOrders, "order"))
 	return nil
 }
 

@@ -33,10 +33,7 @@ type story struct {
 	wrong    []string  // claims that do not hold
 }
 
-var (
-	toBackup = stream.Flow{Source: "primary", Target: "backup"}
-	ofBackup = stream.Flow{Source: "backup", Target: "primary"}
-)
+var toBackup = stream.Flow{Source: "primary", Target: "backup"}
 
 const (
 	conditionWait = time.Minute // after it a condition is taken for one that will never hold
@@ -247,8 +244,8 @@ func (s *story) settled(ctx context.Context) error {
 		if s.process.budget.InUse() > 0 {
 			return false
 		}
-		held, err := s.backup.Orders(ctx, "primary.orders")
-		return err == nil && len(held) == s.book.sum().copied
+		held, err := s.backup.Count(ctx, "primary.orders")
+		return err == nil && held == s.book.sum().copied
 	})
 }
 
@@ -263,7 +260,7 @@ func (s *story) groupMoves(ctx context.Context) error {
 		line, _, _ = strings.Cut(line, ";") // what is read again is counted below
 		s.screen.output(line)
 	}
-	s.screen.say("backup can only tell what it has heard of primary; the ledger of this demo says %d lost", s.death.lost)
+	s.screen.say("backup can only tell what it has heard of primary; the ledger of this demo says %s lost", grouped(s.death.lost))
 	data, err := os.ReadFile(filepath.Join(s.dir, "plan.json"))
 	if err != nil {
 		return err

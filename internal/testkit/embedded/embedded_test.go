@@ -79,6 +79,9 @@ func TestConsume(t *testing.T) {
 	if all, err := c.Orders(t.Context(), "orders"); err != nil || len(all) != last+5 {
 		t.Errorf("%d records, want %d: %v", len(all), last+5, err)
 	}
+	if n, err := c.Count(t.Context(), "orders"); err != nil || n != last+5 {
+		t.Errorf("%d records, want %d: %v", n, last+5, err)
+	}
 	if err := c.DeleteTopic(t.Context(), "orders"); err != nil {
 		t.Fatal(err)
 	}

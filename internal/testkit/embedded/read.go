@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,7 +18,7 @@ var soon = []kgo.Opt{
 
 // ReadOrders reads a topic from its beginning until ctx ends.
 func (c *Cluster) ReadOrders(ctx context.Context, topic string, read func(Order)) error {
-	client, _, done, err := c.client(ctx, append(soon[:len(soon):len(soon)], kgo.ConsumeTopics(topic))...)
+	client, _, done, err := c.client(ctx, append(slices.Clip(soon), kgo.ConsumeTopics(topic))...)
 	if err != nil {
 		return fmt.Errorf("read orders: %w", err)
 	}
@@ -29,6 +30,23 @@ func (c *Cluster) ReadOrders(ctx context.Context, topic string, read func(Order)
 		}
 		fetches.EachRecord(func(r *kgo.Record) { read(orderOf(r)) })
 	}
+}
+
+// Count is how many records a topic holds, if none was ever removed.
+func (c *Cluster) Count(ctx context.Context, topic string) (n int, err error) {
+	client, _, done, err := c.client(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count orders of %s: %w", topic, err)
+	}
+	defer done()
+	until, err := ends(ctx, client, topic)
+	if err != nil {
+		return 0, fmt.Errorf("count orders of %s: %w", topic, err)
+	}
+	for _, end := range until {
+		n += int(end)
+	}
+	return n, nil
 }
 
 // Orders are those that a topic holds now, each partition in its order.
@@ -77,7 +95,7 @@ const commitEvery = 100 * time.Millisecond
 // Consume handles the orders of topics as a member of a group, and commits what is handled, until ctx ends or an order cannot be
 // handled: that is the error then. In both cases the last commit is of all that was handled before, unless the cluster has died.
 func (c *Cluster) Consume(ctx context.Context, group string, topics []string, handle func(Order) error) error {
-	client, alive, done, err := c.client(ctx, append(soon[:len(soon):len(soon)], kgo.ConsumeTopics(topics...), kgo.ConsumerGroup(group),
+	client, alive, done, err := c.client(ctx, append(slices.Clip(soon), kgo.ConsumeTopics(topics...), kgo.ConsumerGroup(group),
 		kgo.DisableAutoCommit())...)
 	if err != nil {
 		return fmt.Errorf("read as group %s: %w", group, err)
