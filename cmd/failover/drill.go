@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -145,11 +146,7 @@ func (r *rehearsal) interrupted() error {
 	if len(r.report.Remaining) == 0 {
 		return errors.New("interrupted; what the drill had made is taken away")
 	}
-	err := errors.New("interrupted, and not everything could be taken away; the next drill does it, or by hand:")
-	for _, what := range r.report.Remaining {
-		err = fmt.Errorf("%w\n  %s", err, what)
-	}
-	return err
+	return fmt.Errorf("interrupted, and not everything could be taken away; the next drill does it, or by hand: %s", strings.Join(r.report.Remaining, "; "))
 }
 
 func newRehearsal(p *pair, o drillOptions, stderr io.Writer) *rehearsal {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -27,9 +28,9 @@ func (c *claims) read(ctx context.Context, r *rehearsal) (err error) {
 		c.now, c.stood = make(map[string]drill.Claim), make(map[string]int64)
 	}
 	c.next, err = r.toAdmin.ReadFrom(ctx, stream.TandemTopic(r.from), 0, c.next, false, func(rec stream.Record) error {
-		claim, err := drill.LoadClaim(rec)
+		claim, _ := drill.LoadClaim(rec) // a newer one is of a newer program, which can see ours
 		switch {
-		case claim.ID == "" || err != nil: // a newer one is of a newer program, which can see ours
+		case claim.ID == "":
 		case rec.Value == nil:
 			delete(c.now, claim.ID)
 		default:
@@ -53,9 +54,7 @@ func (r *rehearsal) claim(ctx context.Context) (release func(), err error) {
 	dead := make(map[string]drill.Claim)
 	if len(all.now) > 0 {
 		r.line.Show("see whether another drill is going on ...")
-		for id, claim := range all.now {
-			dead[id] = claim
-		}
+		maps.Copy(dead, all.now)
 		for deadline := time.Now().Add(silence); time.Now().Before(deadline) && len(dead) > 0; {
 			pause(ctx, time.Second)
 			if err := all.read(ctx, r); err != nil {

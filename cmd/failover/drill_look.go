@@ -22,8 +22,11 @@ import (
 	"tandem/internal/stream"
 )
 
-// throwAway is how the groups of all drills begin.
-const throwAway = "tandem-drill-"
+// How the names of all groups and plans of drills begin. Other commands do not look at them.
+const (
+	throwAway = "tandem-drill-"
+	drillPlan = "drill-"
+)
 
 // rehearsal is a drill.
 type rehearsal struct {
@@ -48,8 +51,7 @@ type rehearsal struct {
 	marks          *marks
 	scene          *scene // that the plan was made from
 	plan           failover.Plan
-	desk           *desk // nil before the plan is applied
-	applying       bool
+	desk           *desk   // nil before the plan is applied
 	perGroup       float64 // seconds to apply
 	planned        float64 // seconds to plan
 }
@@ -73,7 +75,7 @@ func (r *rehearsal) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.look, err = gather(ctx, r.pair, choice{kind: failover.Over, groups: nobody, topics: topics, line: r.line}); err != nil {
+	if r.look, err = gather(ctx, r.pair, choice{kind: failover.Over, groups: nobody, topics: topics, drill: true, line: r.line}); err != nil {
 		return err
 	}
 	if !r.look.From.Live {
@@ -106,7 +108,7 @@ func (r *rehearsal) name() {
 	sum := sha256.Sum256([]byte(r.flow.Flow.String() + " " + r.look.From.ClusterID + " " + r.look.To.ClusterID))
 	id := hex.EncodeToString(sum[:4])
 	r.run, r.prefix = planID(r.look.Now), throwAway+id+"-"
-	r.plans = "drill-" + id + "-"
+	r.plans = drillPlan + id + "-"
 	for n := range 4 { // the places of a spot
 		r.names = append(r.names, fmt.Sprintf("%s%d", r.prefix, n+1))
 	}
@@ -120,7 +122,7 @@ func (r *rehearsal) possible() error {
 		}
 	}
 	for _, f := range failover.InForce(r.look.Failovers) {
-		if !strings.HasPrefix(f.Plan, r.plans) {
+		if !strings.HasPrefix(f.Plan, drillPlan) {
 			return fmt.Errorf("failover %s to %s is in force since %s: drill after failover back, or failover undo", f.Plan, f.To, f.At.UTC().Format(time.RFC3339))
 		}
 	}
@@ -267,7 +269,7 @@ func (r *rehearsal) risk(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.measured("records that are not on "+r.to+" yet (RPO now)", float64(now.Lag), "records", "over all replicated partitions that --topics chooses")
+	r.measured("records that are not on "+r.to+" yet (RPO now)", float64(now.Lag), "records", "at most, over all replicated partitions that --topics chooses")
 	if now.LagSeconds >= 0 {
 		r.measured("age of the oldest of them (RPO now)", now.LagSeconds, "seconds", "at most; the largest of all partitions")
 	} else {

@@ -63,7 +63,7 @@ func (r *rehearsal) planChoice() (choice, error) {
 	for _, s := range r.spots {
 		topics = append(topics, regexp.QuoteMeta(s.From.Topic))
 	}
-	c := choice{kind: failover.Over, mode: failover.Controlled, countWait: r.o.countWait, line: r.line}
+	c := choice{kind: failover.Over, mode: failover.Controlled, drill: true, countWait: r.o.countWait, line: r.line}
 	var err error
 	if c.topics, err = policy.NewFilter(slices.Compact(topics), nil); err != nil {
 		return c, err

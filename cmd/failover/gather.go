@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +34,7 @@ type choice struct {
 	alignAt      time.Time
 	countWait    time.Duration // how long gaps of the maps are counted; 0 is not at all
 	lossCounted  bool          // also those that only tell how much would be lost
+	drill        bool          // for a drill: of its throw-away groups, which nobody else looks at
 	line         *cli.Progress
 }
 
@@ -144,6 +147,9 @@ func (s *scene) maps() {
 		s.Failovers = s.back.records.All()
 	case s.kind == failover.Over && s.forward != nil:
 		s.Failovers = s.forward.records.All()
+	}
+	if !s.drill {
+		s.Failovers = slices.DeleteFunc(s.Failovers, func(r failover.Record) bool { return strings.HasPrefix(r.Plan, drillPlan) })
 	}
 }
 

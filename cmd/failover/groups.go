@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tandem/internal/failover"
@@ -38,7 +39,7 @@ func (s *scene) groups(ctx context.Context) error {
 // chosen says whether a group is one of the plan's. On the way back these are the groups of the failovers in force, unless the
 // arguments name others: the cluster has groups of its own.
 func (s *scene) chosen(group string) bool {
-	if s.choice.groups != nil && !s.choice.groups.Accepts(group) {
+	if strings.HasPrefix(group, throwAway) != s.drill || s.choice.groups != nil && !s.choice.groups.Accepts(group) {
 		return false
 	}
 	if s.kind != failover.Back {

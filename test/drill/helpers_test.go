@@ -284,12 +284,6 @@ func (f *flow) start() {
 // remote is where a topic stands on the target.
 func (f *flow) remote(topic string) string { return f.from + "." + topic }
 
-// copied waits until all of a topic's first partitions stands on the target, and is on the map of offsets.
-func (f *flow) copied(topic, remote string, n int) {
-	f.t.Helper()
-	f.b.holds(remote, 0, n)
-}
-
 // picture is what stands on both clusters.
 func (f *flow) picture() (a, b picture) {
 	f.t.Helper()
