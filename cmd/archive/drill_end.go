@@ -243,7 +243,11 @@ func measured(f drill.Figure) string {
 	case "bytes/s":
 		text = byteCount(int64(f.Value)) + "/s"
 	case "seconds":
-		text = time.Duration(f.Value * float64(time.Second)).Round(100 * time.Millisecond).String()
+		unit := 100 * time.Millisecond
+		if f.Value < 1 {
+			unit = time.Millisecond
+		}
+		text = time.Duration(f.Value * float64(time.Second)).Round(unit).String()
 	}
 	if f.Note != "" {
 		text += " (" + f.Note + ")"

@@ -64,7 +64,7 @@ func (d *drilling) loadMap(ctx context.Context) (*exactMap, error) {
 	})
 	switch {
 	case errors.Is(err, kafka.ErrUnknownTopic):
-		return nil, nil
+		return nil, nil //nolint:nilerr // where there is no topic there is no map, and the source is compared
 	case err != nil:
 		return nil, reason("read "+topic+" of "+d.flow.Target, err)
 	case broken != nil:

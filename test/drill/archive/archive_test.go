@@ -223,6 +223,7 @@ func TestDrill(t *testing.T) {
 
 	s.sub("healthy, under load", s.healthy)
 	s.sub("killed, and stopped", s.killed)
+	s.sub("a foreign record", s.foreign)
 	s.archived("orders", "ledger", "payments", "small")
 	s.stopMirror()
 	s.sub("without rights", s.rights)
@@ -399,6 +400,32 @@ func (s *scene) killed(t *testing.T) {
 	}
 }
 
+// foreign: somebody writes to the replica while mirror copies.
+func (s *scene) foreign(t *testing.T) {
+	s.a.create("touched", 1, nil)
+	for i := range 30 {
+		if i == 20 {
+			eventually(t, "the first records on the replica", func() error {
+				ends, err := s.b.ends("A.touched", -1)
+				if err == nil && ends[0] < 20 {
+					err = fmt.Errorf("%d records", ends[0])
+				}
+				return err
+			})
+			s.b.write(&kgo.Record{Topic: "A.touched", Value: []byte("of somebody else")})
+		}
+		s.a.write(&kgo.Record{Topic: "touched", Value: fmt.Appendf(nil, "%d", i)})
+	}
+	s.archived("touched")
+	eventually(t, "the drill to fail", func() error { // the map comes after a few seconds
+		r := run(t, "drill", s.file, "--topics", "touched")
+		if r.status != 1 || !strings.Contains(r.stdout, "! touched/0, compared with A.touched/0 of B: offset 20 there: a record that the source does not have") {
+			return fmt.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
+		}
+		return nil
+	})
+}
+
 func (s *scene) rights(t *testing.T) {
 	poor := func(words string) {
 		t.Helper()
@@ -487,9 +514,9 @@ func (s *scene) corrupted(t *testing.T) {
 			}
 		}
 		t.Run(c.name, func(t *testing.T) {
-					s.fails("small", c.words...)
+			s.fails("small", c.words...)
 		})
-		}
+	}
 	s.drill(0, "--topics", "orders|payments") // the others are as they were
 }
 

@@ -40,7 +40,7 @@ func buildAndRun(m *testing.M) int {
 	return realkafka.Main(m)
 }
 
-const patience = 1 * time.Minute
+const patience = 3 * time.Minute
 
 // eventually waits until the condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
