@@ -170,8 +170,8 @@ type Partition struct {
 // Archive is how the archive of a flow gets on. Readiness does not rest on it: see tandem_archive_up and tandem_archive_age_seconds.
 type Archive struct {
 	Flow       string      `json:"flow"`
-	State      string      `json:"state"`                // waiting, archiving or failed
-	Reason     string      `json:"reason,omitempty"`     // of failed
+	State      string      `json:"state"`                // waiting, archiving, store does not answer, or failed
+	Reason     string      `json:"reason,omitempty"`     // of the last two
 	Age        float64     `json:"age_seconds"`          // since when what is not durable has waited
 	Behind     int         `json:"behind_partitions"`    // of which the source has more than the archive has taken
 	Durable    time.Time   `json:"durable,omitzero"`     // all that was read of the source before it is durable

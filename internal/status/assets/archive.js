@@ -5,7 +5,7 @@ import { timeline } from "./timeline.js";
 
 const opened = new Set(); // flows of which the reader wants to see all topics
 
-const LOOK = { archiving: ["ok", "ok"], waiting: ["info", "wait"], failed: ["bad", "bad"], unreachable: ["bad", "off"] };
+const LOOK = { archiving: ["ok", "ok"], waiting: ["info", "wait"], failed: ["bad", "bad"], "store does not answer": ["bad", "off"] };
 
 export function archive(report, now, again) {
   if (report.archives.length === 0) {
@@ -26,7 +26,7 @@ function card(a, now, again) {
       figure("Waits", span(a.age_seconds), a.age_seconds ? "the oldest that is not in the store" : "nothing that was read"),
       figure("Behind", [number(a.behind_partitions), el("small", {}, a.behind_partitions === 1 ? " partition" : " partitions")], a.behind_partitions ? "read from the source later" : "none"),
       held ? figure("Holds", bytes(held.bytes), plural(held.objects, "object")) : null,
-      held ? figure("Can be restored", moment(held.oldest) ? ["from ", when(moment(held.oldest), now)] : "nothing yet", moment(held.newest) ? ["to ", when(moment(held.newest), now)] : null) : null,
+      held ? figure("Restorable from", moment(held.oldest) ? when(moment(held.oldest), now) : "nothing yet", moment(held.newest) ? ["all topics, up to ", when(moment(held.newest), now)] : null) : null,
       held ? figure("Holes", number(held.holes), held.holes ? "records that the source once had" : "none", held.holes ? "warn" : "") : null,
       held ? verified(held.verified, now) : null),
     held ? el("div", { class: "held-in" }, el("h4", {}, "What can be restored"),

@@ -38,12 +38,18 @@ function nice(v) {
   return [1, 2, 4, 5, 10].find((m) => m * p >= v * 0.9999) * p;
 }
 
-// thin leaves about one point a pixel: the highest of each, since a peak is what people look for.
+// thin leaves about one point a pixel: the highest of each, since a peak is what people look for. Where samples are missing it leaves
+// null.
 function thin(points, from, range, width) {
   const out = [];
-  let last = -1;
+  let last = -1, before = null;
   for (const p of points) {
     if (p[0] < from) continue;
+    if (before && p[0] - before[0] > GAP) {
+      out.push(null);
+      last = -1;
+    }
+    before = p;
     const slot = Math.floor(((p[0] - from) / range) * width);
     if (slot !== last) out.push(p);
     else if (p[1] > out[out.length - 1][1]) out[out.length - 1] = p;
@@ -56,7 +62,10 @@ function scale(node) {
   const { data } = node;
   const width = Math.max(node.clientWidth, 120);
   const range = data.range * 1000, from = data.now - range;
-  const series = data.series.map((s) => ({ ...s, points: thin(s.points, from, range, width) }));
+  const series = data.series.map((s) => {
+    const thinned = thin(s.points, from, range, width);
+    return { ...s, runs: runs(thinned), points: thinned.filter(Boolean) };
+  });
   const top = nice(Math.max(...series.flatMap((s) => s.points.map((p) => p[1])), data.least ?? 0));
   const labels = [top, top / 2, 0].map((v) => data.format(v));
   const left = 10 + Math.max(...labels.map((l) => l.length)) * 6.4;
@@ -87,7 +96,7 @@ function draw(node) {
     marks.push(svg("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: floor }),
       svg("text", { class: "tick", x, y: HEIGHT - 5, "text-anchor": "middle" }, clock(new Date(t), false)));
   }
-  for (const one of s.series) for (const run of runs(one.points)) {
+  for (const one of s.series) for (const run of one.runs) {
     const line = run.map((p) => `${s.x(p[0]).toFixed(1)},${s.y(p[1]).toFixed(1)}`).join(" ");
     if (one.area) marks.push(svg("polygon", { class: `area ${one.class}`, points: `${s.x(run[0][0]).toFixed(1)},${floor} ${line} ${s.x(run.at(-1)[0]).toFixed(1)},${floor}` }));
     marks.push(svg("polyline", { class: `line ${one.class}`, points: run.length > 1 ? line : `${line} ${line}` }));
@@ -112,14 +121,14 @@ function words(data, one) {
   return `${one.name}: now ${data.format(one.points.at(-1)[1])}, highest ${data.format(high[1])} at ${clock(new Date(high[0]))}.`;
 }
 
+// runs are the pieces between which samples are missing.
 function runs(points) {
-  const out = [];
+  const out = [[]];
   for (const p of points) {
-    const run = out.at(-1);
-    if (run && p[0] - run.at(-1)[0] <= GAP) run.push(p);
-    else out.push([p]);
+    if (p) out.at(-1).push(p);
+    else out.push([]);
   }
-  return out;
+  return out.filter((run) => run.length);
 }
 
 function at(node, clientX) {

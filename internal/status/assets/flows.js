@@ -98,15 +98,22 @@ export function shares(label, counts, kinds) {
   const parts = there.map(part);
   return el("div", { class: "shares" },
     svg("svg", { class: "stack", viewBox: `0 0 ${Math.max(x - 3, 1)} 10`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: ${there.map((k) => `${k} ${number(counts[k])}`).join(", ")}` }, parts),
-    el("ul", { class: "legend", "aria-label": label }, there.map((k) => el("li", { title: kinds[k]?.means }, icon(kinds[k]?.shape, kinds[k]?.tone), plain(k), " ", el("b", {}, number(counts[k]))))));
+    el("ul", { class: "legend", "aria-label": label }, there.map((k) => el("li", { title: kinds[k]?.means }, icon(kinds[k]?.shape, kinds[k]?.tone), el("span", {}, plain(k), " ", el("b", {}, number(counts[k])))))));
 }
 
+// standing gathers the partitions that stand still by why they do.
 function standing(f) {
   if (!f.standing_still_total) return null;
+  const by = new Map();
+  for (const p of f.standing_still) {
+    const why = `${p.state}|${p.reason ?? ""}`;
+    by.set(why, [...(by.get(why) ?? []), p]);
+  }
   return el("div", { class: "standing" }, el("h4", {}, "Standing still"),
-    el("ul", {}, f.standing_still.slice(0, 5).map((p) => el("li", { key: p.source }, icon(STATES[p.state]?.shape, STATES[p.state]?.tone), el("b", {}, name(p.source)),
-      ` ${p.state}`, p.reason ? [": ", name(p.reason)] : null))),
-    f.standing_still_total > 5 ? el("p", { class: "note" }, `and ${number(f.standing_still_total - 5)} more: see Partitions, state “standing still”`) : null);
+    el("ul", {}, [...by].slice(0, 8).map(([why, list]) => el("li", { key: why }, icon(STATES[list[0].state]?.shape, STATES[list[0].state]?.tone), el("div", {},
+      el("b", {}, list.slice(0, 3).map((p, i) => [i ? ", " : "", name(p.source)]), list.length > 3 ? ` and ${number(list.length - 3)} more` : ""),
+      ` ${plain(list[0].state)}`, list[0].reason ? [": ", name(list[0].reason)] : null)))),
+    by.size > 8 || f.standing_still.length < f.standing_still_total ? el("p", { class: "note" }, "and others: see Partitions, state “standing still”") : null);
 }
 
 function members(f) {

@@ -6,7 +6,7 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const number = (n) => whole.format(n ?? 0);
 
 // short is a number in at most four digits: 12.3 k.
-export function short(n, step = 1000, units = ["", " k", " M", " G", " T", " P"]) {
+export function short(n, step = 1000, units = ["", " k", " M", " bn", " tn"]) {
   let i = 0;
   let v = Math.abs(n ?? 0);
   while (v >= step * 0.9995 && i < units.length - 1) {
@@ -27,10 +27,12 @@ export function span(seconds) {
   if (s < 10) return `${Number(s.toFixed(1))} s`;
   const n = Math.round(s);
   if (n < 120) return `${n} s`;
-  if (n < 3600) return `${Math.floor(n / 60)} min ${n % 60 ? `${n % 60} s` : ""}`.trim();
-  if (n < 48 * 3600) return `${Math.floor(n / 3600)} h ${Math.floor((n % 3600) / 60)} min`;
-  return `${Math.floor(n / 86400)} d ${Math.floor((n % 86400) / 3600)} h`;
+  if (n < 3600) return both(Math.floor(n / 60), "min", n % 60, "s");
+  if (n < 48 * 3600) return both(Math.floor(n / 3600), "h", Math.floor((n % 3600) / 60), "min");
+  return both(Math.floor(n / 86400), "d", n < 30 * 86400 ? Math.floor((n % 86400) / 3600) : 0, "h");
 }
+
+const both = (a, large, b, little) => `${a} ${large}${b ? ` ${b} ${little}` : ""}`;
 
 // moment reads a time of the API; null for Go's zero time and for none.
 export function moment(text) {

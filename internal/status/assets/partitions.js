@@ -4,7 +4,7 @@ import { byId, icon, show, table } from "./dom.js";
 import { STATES } from "./flows.js";
 import { moment, name, number, since, span } from "./format.js";
 
-const PAGE = 25;
+const PAGE = matchMedia("(max-width: 1060px)").matches ? 10 : 25; // on a phone a row is a card
 let offset = 0;
 let near = false; // to what the reader sees
 let page = null;
@@ -63,13 +63,13 @@ export function draw(report, now) {
     return;
   }
   show(byId("partitions-in"), table("Partitions", [
-    many ? { name: "Flow", cell: (p) => name(p.flow) } : null,
+    many ? { name: "Flow", class: "short", cell: (p) => name(p.flow) } : null,
     { name: "Source", class: "main", cell: (p) => name(p.source) },
-    { name: "Target", cell: (p) => name(p.remote) },
-    { name: "State", cell: (p) => [icon(STATES[p.state]?.shape, STATES[p.state]?.tone), ` ${p.state}`, p.moves ? null : ", stands still"] },
+    { name: "Target", class: "mid", cell: (p) => name(p.remote) },
+    { name: "State", class: "mid", cell: (p) => [icon(STATES[p.state]?.shape, STATES[p.state]?.tone), ` ${p.state}`, p.moves ? null : ", stands still"] },
     { name: "Lag", class: "num", cell: (p) => number(p.lag_records) },
     { name: "Waits", class: "num", cell: (p) => span(p.lag_seconds) },
-    { name: "Since", cell: (p) => since(moment(p.since), now) },
+    { name: "Since", class: "mid", cell: (p) => since(moment(p.since), now) },
     { name: "Reason", class: "wide", cell: (p) => name(p.reason) },
   ].filter(Boolean), page.partitions, (p) => `${p.flow}|${p.source}`));
 }

@@ -14,7 +14,7 @@ export function certificates(report, now) {
     { name: "Cluster", cell: (c) => name(c.cluster) },
     { name: "Subject", class: "main", cell: (c) => name(c.subject) },
     { name: "Use", cell: (c) => (c.trusted ? "trusted authority" : "our own") },
-    { name: "Ends", cell: (c) => [left(c) < SOON ? [icon(left(c) < 0 ? "bad" : "warn", left(c) < 0 ? "bad" : "warn"), " "] : null, when(moment(c.ends), now), left(c) < 0 ? " (has ended)" : ` (in ${span(left(c) / 1000)})`] },
+    { name: "Ends", class: "mid", cell: (c) => [left(c) < SOON ? [icon(left(c) < 0 ? "bad" : "warn", left(c) < 0 ? "bad" : "warn"), " "] : null, when(moment(c.ends), now), left(c) < 0 ? " (has ended)" : ` (in ${span(left(c) / 1000)})`] },
     { name: "File", class: "wide", cell: (c) => name(c.file) },
   ], list, (c) => `${c.cluster}|${c.subject}|${c.file}`))];
 }
@@ -32,10 +32,10 @@ export function settings(list) {
   }
   const flows = list.some((s) => s.flow);
   show(into, el("div", { class: "tall", tabindex: 0, role: "region", "aria-label": "Settings in effect" }, table("Settings", [
-    flows ? { name: "Flow", cell: (s) => (s.flow ? name(s.flow) : "process") } : null,
+    flows ? { name: "Flow", class: "short", cell: (s) => (s.flow ? name(s.flow) : "process") } : null,
     { name: "Key", class: "main code", cell: (s) => name(s.key) },
     { name: "Value", class: "wide code", cell: (s) => (s.value === "" ? el("span", { class: "note" }, "empty") : name(s.value)) },
-    { name: "From", cell: (s) => name(s.from) },
+    { name: "From", class: "short", cell: (s) => name(s.from) },
   ].filter(Boolean), left.slice(0, FEW), (s) => `${s.flow}|${s.key}`)),
   left.length > FEW ? el("p", { class: "note" }, `The first ${FEW}; search for others.`) : null);
 }

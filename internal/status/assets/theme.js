@@ -9,7 +9,7 @@
     document.documentElement.dataset.theme = now;
     const button = document.getElementById("theme");
     if (button) {
-      button.textContent = now === "system" ? "Theme: as system" : `Theme: ${now}`;
+      button.textContent = `Theme: ${now === "system" ? "auto" : now}`;
     }
   };
   set(now);

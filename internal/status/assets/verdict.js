@@ -41,7 +41,7 @@ function problem(p, i, now) {
     el("div", { class: "what" },
       el("p", {}, p.where ? [el("strong", {}, name(p.where)), ": "] : null, name(p.what)),
       el("p", { class: "note" }, p.flow ? ["Flow ", name(p.flow), ". "] : null, at ? [at > now ? ["On ", when(at, now)] : ["Since ", since(at, now)], ". "] : null,
-        "What to do: ", el("code", {}, `docs/alerts.md#${plain(p.alert).toLowerCase()}`))));
+        "What to do: ", el("b", {}, plain(p.alert)), " in ", el("code", {}, `docs/alerts.md#${plain(p.alert).toLowerCase()}`))));
 }
 
 // silence is the verdict while the process does not answer.

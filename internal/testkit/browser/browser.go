@@ -46,7 +46,8 @@ func Start(t testing.TB) *Browser {
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), flags...)
 	t.Cleanup(stop)
-	ctx, _ := chromedp.NewContext(allocator, quiet)
+	// The library tells of events that only a newer protocol has: not of interest.
+	ctx, _ := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits for its end; how a browser ends that has done its work does not matter
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start %s: %v", program, err)
@@ -54,14 +55,10 @@ func Start(t testing.TB) *Browser {
 	return &Browser{ctx}
 }
 
-// quiet: the library tells of events that only a newer or an older protocol has.
-var quiet = chromedp.WithErrorf(func(string, ...any) {})
-
 // View is how somebody looks at a page.
 type View struct {
 	Width, Height int
 	Dark          bool // prefers-color-scheme
-	Still         bool // prefers-reduced-motion
 	Phone         bool // touch, and the width of the device is that of the page
 }
 
@@ -78,7 +75,7 @@ type Tab struct {
 // Tab opens an empty tab.
 func (b *Browser) Tab(t testing.TB, v View) *Tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(b.ctx, quiet)
+	ctx, end := chromedp.NewContext(b.ctx)
 	t.Cleanup(end)
 	tab := &Tab{t: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, tab.note); err != nil { // makes the tab too
@@ -94,19 +91,14 @@ func (b *Browser) Tab(t testing.TB, v View) *Tab {
 // Look changes how the page is looked at.
 func (tab *Tab) Look(v View) {
 	tab.t.Helper()
-	scheme, motion := "light", "no-preference"
+	scheme := "light"
 	if v.Dark {
 		scheme = "dark"
-	}
-	if v.Still {
-		motion = "reduce"
 	}
 	order(tab, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: int64(v.Width), Height: int64(v.Height), DeviceScaleFactor: 1, Mobile: v.Phone,
 	})
-	order(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion},
-	}})
+	order(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
 // order sends a command of the protocol.
