@@ -259,3 +259,34 @@ func TestLately(t *testing.T) {
 		all = append(all, v)
 	}
 }
+
+// perBatch is what a batch costs beside its copy: the end that came with it, its age, and its acknowledgement's latency.
+func perBatch() func() {
+	k, m := known{end: -1}, new(measures)
+	now, end := time.Duration(0), stream.Upstream(0)
+	return func() {
+		now, end = now+time.Millisecond, end+100
+		k.still(now-time.Millisecond, end-200)
+		k.told(end, end-200, now-time.Millisecond/2, now, false) // two batches are on their way
+		m.age.add(time.Millisecond, now)
+		m.latency.add(2*time.Millisecond, now)
+	}
+}
+
+func TestWhatABatchCosts(t *testing.T) {
+	batch := perBatch()
+	for range 100 {
+		batch()
+	}
+	if n := testing.AllocsPerRun(1000, batch); n != 0 {
+		t.Errorf("%v allocations for a batch", n)
+	}
+}
+
+func BenchmarkWhatABatchCosts(b *testing.B) {
+	batch := perBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		batch()
+	}
+}

@@ -39,13 +39,20 @@ type lately struct {
 }
 
 type span struct {
-	began         time.Duration
-	n             int64
-	sum, min, max time.Duration
+	began time.Duration
+	values
 }
 
-func (w *lately) add(v, now time.Duration) {
-	w.seen, w.last = true, v
+// values are one or more.
+type values struct {
+	n                   int64
+	sum, min, max, last time.Duration
+}
+
+func (w *lately) add(v, now time.Duration) { w.addAll(values{1, v, v, v, v}, now) }
+
+func (w *lately) addAll(v values, now time.Duration) {
+	w.seen, w.last = true, v.last
 	s := &w.span[w.now]
 	if s.n > 0 && now-s.began >= windowOf {
 		w.now = 1 - w.now
@@ -53,11 +60,12 @@ func (w *lately) add(v, now time.Duration) {
 		s.n = 0
 	}
 	if s.n == 0 {
-		*s = span{began: now, min: v, max: v}
+		*s = span{now, v}
+		return
 	}
-	s.n++
-	s.sum += v
-	s.min, s.max = min(s.min, v), max(s.max, v)
+	s.n += v.n
+	s.sum += v.sum
+	s.min, s.max = min(s.min, v.min), max(s.max, v.max)
 }
 
 func (w *lately) measure(now time.Duration) Measure {
@@ -80,11 +88,25 @@ func (w *lately) measure(now time.Duration) Measure {
 	return m
 }
 
-// came measures a batch that a fetch has brought.
-func (p *partition) came(newest int64, at time.Time, clock time.Duration) {
-	if newest >= 0 {
-		p.measured().age.add(at.Sub(time.UnixMilli(newest)), clock)
+// timestamps are the newest ones of batches, in milliseconds. There may be thousands of batches in one fetch.
+type timestamps struct{ n, sum, min, max, last int64 }
+
+func (t *timestamps) see(newest int64) {
+	if newest < 0 {
+		return
 	}
+	if t.n == 0 {
+		t.min, t.max = newest, newest
+	}
+	t.n, t.sum, t.last = t.n+1, t.sum+newest, newest
+	t.min, t.max = min(t.min, newest), max(t.max, newest)
+}
+
+// olderThan are their ages at a time.
+func (t *timestamps) olderThan(at time.Time) values {
+	now := at.UnixMilli()
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	return values{t.n, ms(now*t.n - t.sum), ms(now - t.max), ms(now - t.min), ms(now - t.last)}
 }
 
 func (p *partition) measured() *measures {

@@ -140,6 +140,7 @@ func (p *partition) take(c chunk, shaper *batch.Shaper, came time.Time, clock ti
 	if len(p.views) == 0 {
 		p.moved = came
 	}
+	var ages timestamps
 	for i, v := range c.views {
 		if p.skip > 0 {
 			passed, err := p.passOver(v, shaper)
@@ -156,9 +157,12 @@ func (p *partition) take(c chunk, shaper *batch.Shaper, came time.Time, clock ti
 				continue
 			}
 		}
-		p.came(v.MaxTimestamp(), came, clock)
+		ages.see(v.MaxTimestamp())
 		p.views = append(p.views, v)
 		p.leases = append(p.leases, c.lease)
+	}
+	if ages.n > 0 {
+		p.measured().age.addAll(ages.olderThan(came), clock)
 	}
 	p.tail, p.tailEpoch = c.next, c.epoch
 	return nil
