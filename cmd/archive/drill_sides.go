@@ -21,6 +21,7 @@ const (
 	drillMapBytes = 16 << 20         // of the map of offsets: a drill asks for a few places
 	stillWithin   = 10 * time.Second // a read that brings nothing is tried again
 	keysAhead     = 64 << 20         // bytes of the archive in which a later record of a key is looked for
+	nobodyKnows   = -1               // the source offset of a record in a gap of the map
 )
 
 // exactMap is the map of offsets as the target keeps it. The nil one knows nothing.
@@ -55,20 +56,23 @@ func (d *drilling) loadMap(ctx context.Context) (*exactMap, error) {
 	for _, life := range d.state.Lives {
 		wanted[flow.Policy.RemoteTopic(flow.Source, life.Topic.Name)] = true
 	}
-	broken := error(nil)
+	broken := ""
 	err := d.replica.admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
-		if remote, ok := offsetsync.RemoteOf(r.Key); ok && wanted[remote.Topic] && broken == nil {
-			broken = x.offsets.Load(r)
+		if remote, ok := offsetsync.RemoteOf(r.Key); ok && wanted[remote.Topic] && broken == "" {
+			if err := x.offsets.Load(r); err != nil {
+				broken = err.Error()
+			}
 		}
 		return nil
 	})
-	switch {
-	case errors.Is(err, kafka.ErrUnknownTopic):
-		return nil, nil //nolint:nilerr // where there is no topic there is no map, and the source is compared
-	case err != nil:
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, nil // the source is compared
+	}
+	if err != nil {
 		return nil, reason("read "+topic+" of "+d.flow.Target, err)
-	case broken != nil:
-		d.finding(false, topic, fmt.Sprintf("the map of offsets cannot be used: %v", broken))
+	}
+	if broken != "" {
+		d.finding(false, topic, "the map of offsets cannot be used: "+broken)
 		return nil, nil
 	}
 	return x, nil
@@ -144,7 +148,7 @@ func (d *drilling) replicaSide(ctx context.Context, t *trial) (*otherSide, strin
 	s.Source = func(at int64) (int64, bool) {
 		up, exact := d.offsets.up(ctx, remote, stream.Downstream(at))
 		if !exact {
-			return 0, false
+			return nobodyKnows, true
 		}
 		down, copied, _ := d.offsets.down(ctx, remote, up)
 		return int64(up), copied && int64(down) == at
@@ -198,7 +202,7 @@ func (d *drilling) fill(ctx context.Context, t *trial, s *otherSide) error {
 	s.Compacted, s.AppendTime = strings.Contains(c["cleanup.policy"], "compact"), c["message.timestamp.type"] == "LogAppendTime" && s.cluster != d.source
 	s.SourceCleaned = s.cluster != d.source && strings.Contains(life.Configs["cleanup.policy"], "compact")
 	s.Hole = func(up int64) bool {
-		return slices.ContainsFunc(part.Holes, func(h catalog.Hole) bool { return int64(h.From) <= up && up < int64(h.To) })
+		return up == nobodyKnows || slices.ContainsFunc(part.Holes, func(h catalog.Hole) bool { return int64(h.From) <= up && up < int64(h.To) })
 	}
 	if s.LogStart, err = offsetOf(ctx, s, stream.Earliest); err != nil {
 		return err
