@@ -63,10 +63,10 @@ func TestAlertsFire(t *testing.T) {
 	all(`sum(tandem_lag_records{flow="east->west"})`, 0)
 	p.until("all is well")
 
-	// A record that the target does not take. That partitions stand still for it is told once.
+	// A record that the target does not take. That the partition stands still for it is told once; what it holds up is at risk after a while.
 	configure(t, west, "east.invoices", "max.message.bytes", "20000")
 	produce(t, east, "invoices", strings.Repeat("a long invoice", 5000))
-	p.until("a record is refused", "TandemQuarantine critical")
+	p.until("a record is refused", "TandemQuarantine critical", "(TandemRPOExceeded critical)")
 	configure(t, west, "east.invoices", "max.message.bytes", "1000000")
 	p.until("it is taken")
 

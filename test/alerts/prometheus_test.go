@@ -171,11 +171,12 @@ func (p *prometheus) value(expr string) (float64, error) {
 	return strconv.ParseFloat(fmt.Sprint(data.Result[0].Value[1]), 64)
 }
 
-// until waits until just these alerts fire, by name and severity; others may be pending.
-func (p *prometheus) until(when string, want ...string) (fired []alert) {
+// until waits until just these alerts fire, by name and severity; others may be pending. One in parentheses may fire or not.
+func (p *prometheus) until(when string, want ...string) {
 	p.t.Helper()
 	began := time.Now()
 	slices.Sort(want)
+	var fired []alert
 	eventually(p.t, when+fmt.Sprintf(": %q fire", want), func() error {
 		firing, pending, err := p.alerts()
 		if err != nil {
@@ -183,7 +184,16 @@ func (p *prometheus) until(when string, want ...string) (fired []alert) {
 		}
 		var names []string
 		for _, a := range firing {
-			names = append(names, a.Labels["alertname"]+" "+a.Labels["severity"])
+			if name := a.Labels["alertname"] + " " + a.Labels["severity"]; slices.Contains(want, "("+name+")") {
+				names = append(names, "("+name+")")
+			} else {
+				names = append(names, name)
+			}
+		}
+		for _, name := range want {
+			if strings.HasPrefix(name, "(") && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 		slices.Sort(names)
 		if fired = firing; slices.Equal(names, want) {
@@ -192,7 +202,6 @@ func (p *prometheus) until(when string, want ...string) (fired []alert) {
 		return fmt.Errorf("fire %v; pending %v", firing, pending)
 	})
 	p.t.Logf("%s: after %s fire %v", when, time.Since(began).Round(100*time.Millisecond), fired)
-	return fired
 }
 
 // eventually waits until the condition holds, and tells why it does not.
