@@ -67,6 +67,15 @@ func TestPasses(t *testing.T) {
 				}
 				return err
 			})
+			if c.name == "prefixed" {
+				eventually(t, "the group to be synced", func() error {
+					offsets, _, err := f.b.admin.GroupOffsets(t.Context(), []string{c.name + "-app"})
+					if err == nil && len(offsets[c.name+"-app"]) == 0 {
+						err = errors.New("not yet")
+					}
+					return err
+				})
+			}
 			a, b := f.picture()
 			dir := filepath.Join(t.TempDir(), "reports")
 			got := f.drill(true, "--records", "60", "--report", dir)

@@ -25,7 +25,7 @@ import (
 	"tandem/internal/testkit/realkafka"
 )
 
-const patience = 50 * time.Second
+const patience = 2 * time.Minute
 
 // eventually waits until a condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
