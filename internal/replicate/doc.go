@@ -9,6 +9,10 @@
 // target's log, compare.go against its records, foreign.go against other writers; leaders.go follows leader changes;
 // waiting.go tries again; outage.go tells once what stops many; settled.go tells of places that no batch tells of.
 //
+// For the people on call: known.go keeps since when it is known that the source has more, and as of when nothing would be lost;
+// ends.go asks for the source's ends where nothing is read; state.go says what a partition is doing, cause.go why it stands still;
+// measure.go measures batches; standing.go puts all of that together.
+//
 // Two-way flows: origins.go knows what the opposite flow has written, which is not sent back; shared.go finds our records
 // among others' in a remote partition. survey.go recounts gaps of the exact offset map; survey_check.go says whether a
 // count is to be believed, survey_match.go matches by contents where it is not (survey_rare.go: which records are alone
@@ -24,4 +28,7 @@
 // Guarantees: order within a partition; no record skipped without an event; bounded memory (Budget), of which what waits to
 // be sent again has a quarter at most. Not guaranteed here: that nobody else writes to a remote partition; a partition that
 // is not said to be shared is halted when somebody does.
+//
+// Of what Standings tell: whatever was acknowledged to producers by Standing.Sure is on the target. Lag and Behind count what the source has told, so
+// they are late by a fetch, or by two looks (four seconds) where the source has to be asked; they count offsets, and so markers and holes.
 package replicate

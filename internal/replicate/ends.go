@@ -91,13 +91,8 @@ func (p *Pipe) look(now time.Time) {
 
 // askable says that what the source says of the end can be held against acked: that is known, and the topic is the one that was read.
 func (p *partition) askable() bool {
-	if p.phase == holding {
-		switch p.cause {
-		case Truncated, Recreated, Deleted:
-			return false
-		}
-	}
-	return p.placed
+	another := p.cause == Truncated || p.cause == Recreated || p.cause == Deleted
+	return p.placed && !(p.phase == holding && another)
 }
 
 func (p *Pipe) askEnds(broker int32, parts []*partition, now time.Time) {

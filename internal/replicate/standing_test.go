@@ -2,7 +2,6 @@ package replicate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -320,7 +319,7 @@ func (o *measuredBy) Heartbeat(d time.Duration) { o.heartbeats = append(o.heartb
 // TestMeasures: what is counted and measured of the batches that were sent.
 func TestMeasures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.UnixMilli(1700000000000).Add(time.Minute).Sub(time.Now())) // a minute after the records of the tests
+		time.Sleep(time.Until(time.UnixMilli(1700000000000).Add(time.Minute))) // a minute after the records of the tests
 		m := newSim(1)
 		var observed measuredBy
 		m.observe = &observed
@@ -397,36 +396,5 @@ func TestBehindWithABacklog(t *testing.T) {
 				})
 			})
 		})
-	}
-}
-
-// TestCauses: the words of the errors that hold a partition, or have it wait.
-func TestCauses(t *testing.T) {
-	for _, c := range []struct {
-		err   error
-		holds Cause
-		waits Cause
-	}{
-		{&truncation{}, Truncated, Outage},
-		{halted(Recreated, "made anew"), Recreated, Outage},
-		{halted(Expired, "too late"), Expired, Outage},
-		{&foreignError{}, ForeignWriter, Outage},
-		{&refusedRecord{error: code(stream.CodeInvalidTimestamp)}, RefusedRecord, Outage},
-		{fmt.Errorf("produce: %w", code(stream.CodeMessageTooLarge)), RefusedRecord, Outage},
-		{code(stream.CodeTopicAuthorization), MissingRight, MissingRight},
-		{code(stream.CodeClusterAuthorization), MissingRight, MissingRight},
-		{code(stream.CodeLeaderNotAvailable), OtherCause, Leaderless},
-		{code(stream.CodeInvalidProducerEpoch), OtherCause, Outage},
-		{errors.New("connection refused"), OtherCause, Outage},
-	} {
-		if got := causeOf(c.err); got != c.holds {
-			t.Errorf("%v holds by %q, want %q", c.err, got, c.holds)
-		}
-		if got := outageOf(c.err); got != c.waits {
-			t.Errorf("%v has wait by %q, want %q", c.err, got, c.waits)
-		}
-	}
-	if len(Causes) != causes {
-		t.Errorf("%d causes", len(Causes))
 	}
 }
