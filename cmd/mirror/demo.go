@@ -34,9 +34,11 @@ type demoActs struct {
 	after  time.Duration // and go on after the failover
 	mended time.Duration // and after the restore
 	breath time.Duration // to read what has just been printed
+
+	patience time.Duration // after it a condition is taken for one that will never hold
 }
 
-var usualActs = demoActs{flow: 10 * time.Second, after: 6 * time.Second, mended: 4 * time.Second, breath: 1500 * time.Millisecond}
+var usualActs = demoActs{flow: 10 * time.Second, after: 6 * time.Second, mended: 4 * time.Second, breath: 1500 * time.Millisecond, patience: time.Minute}
 
 func demoCommand() *cobra.Command {
 	opts := demoOptions{acts: usualActs, page: "127.0.0.1:8383"}

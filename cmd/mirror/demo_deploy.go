@@ -127,8 +127,8 @@ func (s *story) deploy(ctx context.Context) error {
 	case <-s.billing.done:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(conditionWait):
-		return fmt.Errorf("waited %v for %s to meet a broken order", conditionWait, group)
+	case <-time.After(s.opts.acts.patience):
+		return fmt.Errorf("waited %v for %s to meet a broken order", s.opts.acts.patience, group)
 	}
 	if err := s.billing.stop(); !errors.Is(err, errBroken) {
 		return fmt.Errorf("%s has stopped, and not at a broken order: %w", group, err)

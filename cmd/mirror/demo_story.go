@@ -36,9 +36,8 @@ type story struct {
 var toBackup = stream.Flow{Source: "primary", Target: "backup"}
 
 const (
-	conditionWait = time.Minute // after it a condition is taken for one that will never hold
-	lookEvery     = 20 * time.Millisecond
-	group         = "billing"
+	lookEvery = 20 * time.Millisecond
+	group     = "billing"
 )
 
 // worker does something in the background until it is stopped.
@@ -159,7 +158,11 @@ func (s *story) ordersFlow(ctx context.Context) error {
 	}
 	return s.await(ctx, "backup to hear of group "+group, func() bool { // it does in the first seconds
 		k := s.process.board.keeper(toBackup)
-		return k != nil && k.Standing().Exact >= demoPartitions && k.Standing().Written >= demoPartitions
+		if k == nil {
+			return false
+		}
+		known := k.Standing()
+		return !known.Round.IsZero() && known.Exact+known.Clamped+known.Ahead >= demoPartitions
 	})
 }
 
@@ -198,9 +201,9 @@ func (s *story) wait(ctx context.Context, d time.Duration) error {
 
 // await waits for a condition.
 func (s *story) await(ctx context.Context, what string, holds func() bool) error {
-	for deadline := time.Now().Add(conditionWait); !holds(); {
+	for deadline := time.Now().Add(s.opts.acts.patience); !holds(); {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %v for %s", conditionWait, what)
+			return fmt.Errorf("waited %v for %s", s.opts.acts.patience, what)
 		}
 		if err := s.wait(ctx, lookEvery); err != nil {
 			return err
