@@ -27,12 +27,10 @@ const (
 // storeProbe asks a store whether it is there, while somebody wants to know: bundles are stored rarely, and a store that is down
 // would show only then. It costs a request for one object's attributes every two seconds at most.
 type storeProbe struct {
-	store store.Store // that asks once
-	ends  context.Context
-	end   context.CancelFunc
+	store  store.Store // that asks once
+	wanted chan struct{}
 
 	mu     sync.Mutex // guards what follows
-	asking bool
 	asked  time.Time
 	failed error // of the last answer
 }
@@ -43,15 +41,12 @@ func newStoreProbe(ctx context.Context, c config.Archive) (*storeProbe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &storeProbe{store: asked}
-	p.ends, p.end = context.WithCancel(context.WithoutCancel(ctx))
-	return p, nil
+	return &storeProbe{store: asked, wanted: make(chan struct{}, 1)}, nil
 }
 
 // close gives up what is being asked. It may be called on nil.
 func (p *storeProbe) close() {
 	if p != nil {
-		p.end()
 		_ = p.store.Close() // nothing was written
 	}
 }
@@ -60,11 +55,22 @@ func (p *storeProbe) close() {
 func (p *storeProbe) state() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.asking && time.Since(p.asked) >= probeEvery {
-		p.asking = true
-		go p.ask(p.ends)
+	if time.Since(p.asked) >= probeEvery {
+		nudge(p.wanted)
 	}
 	return p.failed
+}
+
+// run asks whenever somebody wants to know, until ctx ends.
+func (p *storeProbe) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wanted:
+			p.ask(ctx)
+		}
+	}
 }
 
 func (p *storeProbe) ask(ctx context.Context) {
@@ -80,7 +86,7 @@ func (p *storeProbe) ask(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asking, p.asked = false, time.Now()
+	p.asked = time.Now()
 	if ctx.Err() == nil {
 		p.failed = err
 	}
@@ -91,9 +97,8 @@ func (p *storeProbe) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 	_, err := p.store.Stat(ctx, probeName)
-	switch store.Classify(err) {
-	case store.NotFound, store.AccessDenied, store.Throttled: // it lives; whether it takes bundles the writer finds out
-		return nil
+	if kind := store.Classify(err); kind == store.NotFound || kind == store.AccessDenied || kind == store.Throttled {
+		return nil // it lives; whether it takes bundles the writer finds out
 	}
 	return err
 }

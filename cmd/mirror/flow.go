@@ -78,6 +78,10 @@ func (f *flow) run(ctx context.Context) (err error) {
 	archive, ends := context.WithCancel(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return f.archive.run(archive) })
+	group.Go(func() error {
+		f.archive.alive.run(archive)
+		return nil
+	})
 	if !f.conf().Enabled { // where it replicates, drills are among the duties
 		group.Go(func() error { return f.eachSetting(ctx, f.rehearse) })
 	}

@@ -92,11 +92,6 @@ func newProcess(conf *config.Config, report stream.Report, acked func(stream.Flo
 	return p
 }
 
-// runFlows runs the flows of a configuration beside each other.
-func runFlows(ctx context.Context, conf *config.Config, report stream.Report, acked func(stream.Flow, stream.Ack)) error {
-	return newProcess(conf, report, acked).run(ctx)
-}
-
 // run runs the flows beside each other; one that cannot run ends all.
 func (p *process) run(ctx context.Context) error {
 	for _, f := range p.flows {

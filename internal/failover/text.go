@@ -169,6 +169,9 @@ func (p Plan) summary(b *strings.Builder) {
 		what = "lost, as far as was seen"
 	}
 	fmt.Fprintf(b, "%s: %d records, in %d partitions\n", what, gone, partitions)
+	if since := p.lastSeen(); p.Mode == Disaster && !since.IsZero() {
+		fmt.Fprintf(b, "read again beside that: what groups have handled after their offsets were last seen, at %s\n", since.UTC().Format(time.RFC3339))
+	}
 	if p.Blocked() {
 		fmt.Fprintf(b, "not to be applied: %d blockers\n", len(p.Blockers))
 	}
@@ -229,4 +232,14 @@ func (s Status) inexact(b *strings.Builder) {
 			}
 		}
 	})
+}
+
+// lastSeen is when the offsets of that group were seen of which that is longest ago.
+func (p Plan) lastSeen() (oldest time.Time) {
+	for _, g := range p.Groups {
+		if oldest.IsZero() || g.Seen.Before(oldest) {
+			oldest = g.Seen
+		}
+	}
+	return oldest
 }
