@@ -220,7 +220,7 @@ func (p *found) drill(now time.Time, d status.Drill) {
 	name := d.Kind + " drill"
 	switch {
 	case !d.At.IsZero() && !d.Passed:
-		p.add(status.Critical, alertDrillFailed, d.Flow, name, d.At, "%s", cmp.Or(d.Summary, "it failed"))
+		p.add(status.Warning, alertDrillFailed, d.Flow, name, d.At, "%s", cmp.Or(d.Summary, "it failed"))
 	case !d.Due.IsZero() && now.Sub(d.Due) > drillGrace:
 		p.add(status.Warning, alertDrillOverdue, d.Flow, name, d.Due, "it was due %s ago, and nobody has run it", readable(now.Sub(d.Due).Seconds()))
 	}

@@ -72,7 +72,7 @@ func TestTroubles(t *testing.T) {
 		{"a verify that found something", func(r *status.Report) { r.Archives[0].Restorable.Verified.Passed = false }, flowMore{}, status.Critical, alertVerifyFailed, "", []string{"chunk"}},
 		{"a verify of last month", func(r *status.Report) { r.Archives[0].Restorable.Verified.At = now.Add(-30 * 24 * time.Hour) }, flowMore{}, status.Warning, alertVerifyOverdue, "", []string{"30 days"}},
 		{"never verified", func(r *status.Report) { r.Archives[0].Restorable.Verified = nil }, flowMore{}, status.Warning, alertVerifyOverdue, "", []string{"never"}},
-		{"a drill that failed", func(r *status.Report) { r.Drills[0].Passed, r.Drills[0].Summary = false, "orders/3 differs" }, flowMore{}, status.Critical, alertDrillFailed, "failover drill", []string{"orders/3 differs"}},
+		{"a drill that failed", func(r *status.Report) { r.Drills[0].Passed, r.Drills[0].Summary = false, "orders/3 differs" }, flowMore{}, status.Warning, alertDrillFailed, "failover drill", []string{"orders/3 differs"}},
 		{"a drill that nobody ran", func(r *status.Report) { r.Drills[0].Due = now.Add(-25 * time.Hour) }, flowMore{}, status.Warning, alertDrillOverdue, "failover drill", []string{"25 hours"}},
 		{"a certificate", func(r *status.Report) { r.Certificates[0].Ends = now.Add(20 * 24 * time.Hour) }, flowMore{}, status.Warning, alertCertificate, "CN=mirror", []string{"20 days", "cluster A"}},
 		{"that has ended", func(r *status.Report) { r.Certificates[0].Ends = now.Add(-time.Hour) }, flowMore{}, status.Critical, alertCertificate, "CN=mirror", []string{"has ended"}},

@@ -42,7 +42,7 @@ tandem_batch_records_total{flow="A->B",form="merge"} 10
 tandem_batch_records_total{flow="A->B",form="stamp"} 90
 tandem_batches_total{flow="A->B",form="merge"} 1
 tandem_batches_total{flow="A->B",form="stamp"} 9
-tandem_build_info{instance="host-1",version="1.2.3"} 1
+tandem_build_info{member="host-1",version="1.2.3"} 1
 tandem_bytes_total{flow="A->B"} 2000
 tandem_certificate_expiry_timestamp_seconds{cluster="A",subject="CN=authority",trusted="true"} 1796904000
 tandem_certificate_expiry_timestamp_seconds{cluster="A",subject="CN=mirror",trusted="false"} 1796040000

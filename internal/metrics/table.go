@@ -6,7 +6,7 @@ package metrics
 var ofProcess = newSection("The process", "")
 
 var (
-	buildInfo   = ofProcess.gauge("build_info", "1", "The version of the process, and its name among those that share flows. Always 1.", "", "version", "instance")
+	buildInfo   = ofProcess.gauge("build_info", "1", "The version of the process, and its name among those that share flows. Always 1.", "", "version", "member")
 	ready       = ofProcess.gauge("ready", "0 or 1", "1 while /readyz answers 200: every flow has started, and no partition stands still.", "")
 	memoryUsed  = ofProcess.gauge("memory_used_bytes", "bytes", "Bytes of records between fetch and acknowledgement.", "")
 	memoryLimit = ofProcess.gauge("memory_limit_bytes", "bytes", "The setting memory.bytes.", "")
