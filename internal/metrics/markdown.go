@@ -33,7 +33,7 @@ var labelled = [][2]string{
 	{"kind", "Of a drill: `failover`, `archive`. Of an error of the archive's store: what it asks for, such as `throttled` or `access denied`."},
 	{"level", "Of `archive verify`: `list`, `footer`, `chunk`, `record`."},
 	{"cluster, subject, trusted", "Of a certificate: alias, distinguished name, whether it is an authority's."},
-	{"version, instance", "Of the process."},
+	{"version, member", "Of the process: its version, and its name among those that share flows."},
 	{"source, target, group, connector, task, clientid", "Of MM2's names only: aliases; consumer group; `\"A->B.MirrorSourceConnector\"`; `0`; `\"A->B|MirrorSourceConnector-0|replication-consumer\"` and the like."},
 }
 
