@@ -23,10 +23,22 @@ type held struct {
 	records int64
 }
 
-// readArchive reads the footers of all bundles below a folder. They are found by the ends of their names, so it does not matter
-// whether a store or a server of objects has put them there.
+// readArchive reads the footers of all bundles below a folder.
 func readArchive(ctx context.Context, dir string) (h held, err error) {
-	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+	err = eachBundle(ctx, dir, func(size int64, footer bundle.Footer) {
+		h.objects++
+		h.bytes += size
+		for _, e := range footer.Chunks {
+			h.records += e.Records
+		}
+	})
+	return h, err
+}
+
+// eachBundle reads the footers of all bundles below a folder. They are found by the ends of their names, so it does not matter
+// whether a store or a server of objects has put them there.
+func eachBundle(ctx context.Context, dir string, see func(size int64, footer bundle.Footer)) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was being written
 		}
@@ -46,14 +58,9 @@ func readArchive(ctx context.Context, dir string) (h held, err error) {
 		if err != nil {
 			return err
 		}
-		h.objects++
-		h.bytes += info.Size()
-		for _, e := range r.Footer().Chunks {
-			h.records += e.Records
-		}
+		see(info.Size(), r.Footer())
 		return nil
 	})
-	return h, err
 }
 
 // catchUp starts the mirror again, which has nothing to copy any more, until its archive is whole.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,12 +24,19 @@ type cluster struct {
 var brokerJVM = []string{"-Xms1G", "-Xmx1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"}
 
-func startCluster(dir string) (*cluster, error) {
+// How long a broker may be silent. One that is kept from the processor is not dead; but one that is killed and started again is let in
+// only then.
+const (
+	patientSession = time.Minute
+	briefSession   = 5 * time.Second
+)
+
+func startCluster(dir string, session time.Duration) (*cluster, error) {
 	k, err := realkafka.StartCluster(dir, realkafka.Options{
 		JVM: brokerJVM,
 		Config: map[string]string{
-			"log.retention.ms":          "-1",    // the records' timestamps are constants, and time goes on
-			"broker.session.timeout.ms": "60000", // a broker that is kept from the processor is not dead
+			"log.retention.ms":          "-1", // the records' timestamps are constants, and time goes on
+			"broker.session.timeout.ms": strconv.FormatInt(session.Milliseconds(), 10),
 		},
 	})
 	if err != nil {
@@ -52,8 +60,12 @@ func (c *cluster) newClient(opts ...kgo.Opt) (*kgo.Client, error) {
 }
 
 func (c *cluster) createTopic(ctx context.Context, name string) error {
+	return c.createTopicOf(ctx, name, partitions)
+}
+
+func (c *cluster) createTopicOf(ctx context.Context, name string, count int) error {
 	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, int32(count), 1
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics = append(request.Topics, topic)
 	response, err := request.RequestWith(ctx, c.client)
@@ -63,17 +75,17 @@ func (c *cluster) createTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return c.awaitTopic(ctx, name)
+	return c.awaitTopic(ctx, name, count)
 }
 
 // awaitTopic returns when the partitions answer: the controller has promised the topic before its brokers know of it.
-func (c *cluster) awaitTopic(ctx context.Context, name string) error {
+func (c *cluster) awaitTopic(ctx context.Context, name string, count int) error {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		_, err := c.endOffsets(ctx, name)
+		_, err := c.ends(ctx, name, count)
 		if err == nil || !kerr.IsRetriable(err) {
 			return err
 		}
@@ -100,13 +112,20 @@ func (c *cluster) deleteTopic(ctx context.Context, name string) error {
 	return nil
 }
 
-// endOffsets asks for the log end offset of each partition.
+// endOffsets is ends of a job's topic.
 func (c *cluster) endOffsets(ctx context.Context, topic string) (ends [partitions]int64, err error) {
+	list, err := c.ends(ctx, topic, partitions)
+	copy(ends[:], list)
+	return ends, err
+}
+
+// ends asks for the log end offset of each of so many partitions.
+func (c *cluster) ends(ctx context.Context, topic string, count int) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	request.ReplicaID = -1
 	asked := kmsg.NewListOffsetsRequestTopic()
 	asked.Topic = topic
-	for p := range int32(partitions) {
+	for p := range int32(count) {
 		partition := kmsg.NewListOffsetsRequestTopicPartition()
 		partition.Partition, partition.Timestamp = p, -1
 		asked.Partitions = append(asked.Partitions, partition)
@@ -114,20 +133,20 @@ func (c *cluster) endOffsets(ctx context.Context, topic string) (ends [partition
 	request.Topics = append(request.Topics, asked)
 	response, err := request.RequestWith(ctx, c.client)
 	if err != nil {
-		return ends, fmt.Errorf("list offsets of %s: %w", topic, err)
+		return nil, fmt.Errorf("list offsets of %s: %w", topic, err)
 	}
-	seen := 0
+	ends, seen := make([]int64, count), 0
 	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return ends, fmt.Errorf("list offsets of %s/%d: %w", topic, p.Partition, err)
+				return nil, fmt.Errorf("list offsets of %s/%d: %w", topic, p.Partition, err)
 			}
 			ends[p.Partition] = p.Offset
 			seen++
 		}
 	}
-	if seen != partitions {
-		return ends, errors.New("list offsets of " + topic + ": partitions are missing in the answer")
+	if seen != count {
+		return nil, errors.New("list offsets of " + topic + ": partitions are missing in the answer")
 	}
 	return ends, nil
 }

@@ -3,6 +3,7 @@
 //
 //	go run ./test/bench [--scale 0.1] [--jobs L,P,S,latency,partitions] [--only tandem,mm2,sarama] [--repeat 3] [--json FILE]
 //	go run ./test/bench --jobs archive,restore,verify,space,cost [--only tandem,tee,oso] [--s3]
+//	go run ./test/bench --jobs link,recovery [--scale 0.1] [--repeat 2]
 //
 // A job is a source topic, written once before anything is measured. A contender is a process that copies it. Everybody
 // finds the same: data and (empty) remote topic exist; each run has cluster aliases of its own, so that no contender
@@ -29,6 +30,16 @@
 //
 // The peer is compiled with cargo at the first use, into .cache. It runs with its defaults, but adds no headers to records.
 //
-// Not measured: brokers' own load, and recovery. One machine holds everything, so on few cores a contender
+// # Recovery
+//
+// The job `link` copies topics of one and of twelve partitions from a source that is 0, 20 and 100 ms away, by a delay before its broker.
+//
+// The job `recovery`, which runs only when it is named, loses things and measures what is gone and how long it takes until it is back: source and
+// mirror are killed at a random moment of a steady load (what was acknowledged and is neither on the target nor in the archive); the source
+// alone (until /readyz says so, until groups are planned, moved, and a consumer has a record, and the way back); processes that share a flow
+// (how long their partitions stand); a topic is restored from a folder and from an S3 server; a topic is deleted and brought back as of the second
+// before. It prints the table of docs/sizing.md in Markdown, with the median and the worst of the runs; --repeat multiplies their number.
+//
+// Not measured: brokers' own load. One machine holds everything, so on few cores a contender
 // also competes with the brokers it feeds.
 package main

@@ -39,7 +39,7 @@ func parse(args []string) (flags, error) {
 	var jobList, contenderList string
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.Float64Var(&f.scale, "scale", 1, "share of the records, and of the latency run's time")
-	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run; also: partitions, "+strings.Join(archiveJobs, ", "))
+	set.StringVar(&jobList, "jobs", "L,P,S,latency", "which jobs to run; also: partitions, "+linkJob+", "+recoveryJob+", "+strings.Join(archiveJobs, ", "))
 	set.StringVar(&contenderList, "only", strings.Join(contenderNames(), ","), "which contenders to run; "+teeName+" and "+peerName+" only take part in the archive's jobs")
 	set.IntVar(&f.repeat, "repeat", 1, "runs of each contender and job; contenders take turns")
 	set.BoolVar(&f.s3, "s3", false, "job archive: also archive to an S3 server")
@@ -49,7 +49,7 @@ func parse(args []string) (flags, error) {
 	}
 	f.jobs, f.only = strings.Split(jobList, ","), strings.Split(contenderList, ",")
 	for _, name := range f.jobs {
-		if _, ok := jobs[name]; !ok && name != latencyJob && name != partitionsJob && !slices.Contains(archiveJobs, name) {
+		if _, ok := jobs[name]; !ok && name != latencyJob && name != partitionsJob && name != recoveryJob && name != linkJob && !slices.Contains(archiveJobs, name) {
 			return f, fmt.Errorf("--jobs: no job %q", name)
 		}
 	}
@@ -80,12 +80,16 @@ func run(ctx context.Context, args []string) error {
 	}
 	say("starting two brokers (Kafka %s)", realkafka.Version)
 	for name, c := range map[string]**cluster{"A": &b.a, "B": &b.b} {
-		if *c, err = startCluster(filepath.Join(dir, name)); err != nil {
+		session := patientSession
+		if name == "A" && slices.Contains(f.jobs, recoveryJob) {
+			session = briefSession
+		}
+		if *c, err = startCluster(filepath.Join(dir, name), session); err != nil {
 			return err
 		}
 		defer (*c).stop()
 	}
-	var report report
+	report := report{scale: f.scale}
 	for i, name := range f.jobs {
 		if slices.Contains(archiveJobs, name) && slices.ContainsFunc(f.jobs[:i], overArchive(name)) {
 			continue // that one ran this one as well
@@ -118,6 +122,10 @@ func (b *bench) runJob(ctx context.Context, name string, f flags, report *report
 		return b.runMany(ctx, f, report)
 	case costJob:
 		return b.runCost(ctx, f, report)
+	case linkJob:
+		return b.runLink(ctx, f, report)
+	case recoveryJob:
+		return b.runRecovery(ctx, f, report)
 	case archiveJob, restoreJob, verifyJob, spaceJob:
 		return b.runArchive(ctx, f, report)
 	}

@@ -23,16 +23,27 @@ type ranOnce struct {
 	peak                 int64
 }
 
-// runOnce runs a command to its end. Where it writes records into a topic, their arrival is watched: b's client is not good for
-// that, as it asks for a topic that it does not know only now and then.
+// watched is a topic whose records are counted as they arrive; without a name none are.
+type watched struct {
+	topic               string
+	partitions, records int
+}
+
+// runOnce runs a command to its end, which may write a job's topic.
 func (b *bench) runOnce(ctx context.Context, dir, topic string, records int, command string, args ...string) (r ranOnce, err error) {
+	return b.runWatched(ctx, dir, watched{topic, partitions, records}, command, args...)
+}
+
+// runWatched runs a command to its end. Where it writes records into a topic, their arrival is watched: b's client is not good for
+// that, as it asks for a topic that it does not know only now and then.
+func (b *bench) runWatched(ctx context.Context, dir string, what watched, command string, args ...string) (r ranOnce, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, runPatience, fmt.Errorf("not done after %s", runPatience))
 	defer cancel()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return r, err
 	}
 	var watch *cluster
-	if topic != "" {
+	if what.topic != "" {
 		client, err := b.b.newClient(kgo.MetadataMinAge(pollInterval))
 		if err != nil {
 			return r, err
@@ -47,7 +58,7 @@ func (b *bench) runOnce(ctx context.Context, dir, topic string, records int, com
 	}
 	defer p.Kill()
 	peak := watchPeak(p)
-	if err = r.watch(ctx, watch, topic, records, p, start); err == nil {
+	if err = r.watch(ctx, watch, what, p, start); err == nil {
 		r.total, r.cpu, r.peak = time.Since(start), p.TotalCPU(), peak()
 		err = p.Stop(stopPatience) // it has ended: this is how it did
 	}
@@ -58,7 +69,7 @@ func (b *bench) runOnce(ctx context.Context, dir, topic string, records int, com
 }
 
 // watch notes when the first and the last record arrive, and returns when the process has ended.
-func (r *ranOnce) watch(ctx context.Context, target *cluster, topic string, records int, p *proc.Process, start time.Time) error {
+func (r *ranOnce) watch(ctx context.Context, target *cluster, what watched, p *proc.Process, start time.Time) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for all, ended := target == nil, false; !all || !ended; {
@@ -74,7 +85,7 @@ func (r *ranOnce) watch(ctx context.Context, target *cluster, topic string, reco
 		if all {
 			continue
 		}
-		ends, err := target.endOffsets(ctx, topic)
+		ends, err := target.ends(ctx, what.topic, what.partitions)
 		now := time.Since(start)
 		if err != nil && ctx.Err() == nil && !kerr.IsRetriable(err) {
 			return err
@@ -86,11 +97,11 @@ func (r *ranOnce) watch(ctx context.Context, target *cluster, topic string, reco
 		if sum > 0 && r.toFirst == 0 {
 			r.toFirst = now
 		}
-		if all = sum >= int64(records); all {
+		if all = sum >= int64(what.records); all {
 			r.wall = now - r.toFirst
 		}
 		if ended && !all {
-			return fmt.Errorf("it ended with %d of %d records written: %w", sum, records, errors.Join(err, p.ExitedWith()))
+			return fmt.Errorf("it ended with %d of %d records written: %w", sum, what.records, errors.Join(err, p.ExitedWith()))
 		}
 	}
 	return nil

@@ -20,6 +20,9 @@ type report struct {
 	Many   []spreadOut
 	Kept   []kept
 	Costs  []costs
+
+	Recovery []figure
+	scale    float64
 }
 
 // spread is the smallest, middle and largest of some runs' values.
@@ -91,7 +94,11 @@ func (r *report) print(w io.Writer) error {
 		printRows(table, partitionsJob, r.Many, func(m spreadOut) string { return m.Contender }, columns)
 	}
 	r.printArchive(table)
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	printRecovery(w, r.Recovery, r.scale)
+	return nil
 }
 
 type column[T any] struct {
@@ -142,7 +149,7 @@ func (r *report) writeJSON(file string, scale float64) error {
 	text, err := json.MarshalIndent(map[string]any{
 		"kafka": realkafka.Version, "go": runtime.Version(), "cpus": runtime.NumCPU(), "scale": scale,
 		"copies": r.Copies, "latency": r.Delays, "partitions": r.Many,
-		"archive": r.Kept, "cost": r.Costs, "claims": r.claims(),
+		"archive": r.Kept, "cost": r.Costs, "claims": r.claims(), "recovery": r.Recovery,
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -108,6 +108,7 @@ func TestFlags(t *testing.T) {
 		{args: ""},
 		{args: "--jobs S,latency,partitions --only mm2 --scale 0.1 --repeat 3"},
 		{args: "--jobs archive,restore,verify,space,cost --only tandem,tee,oso --s3"},
+		{args: "--jobs link,recovery --scale 0.05"},
 		{args: "--jobs X", bad: `no job "X"`},
 		{args: "--only mm3", bad: `no contender "mm3"`},
 		{args: "--repeat 0", bad: "positive"},
