@@ -104,8 +104,8 @@ func (r *recovering) atRest(ctx context.Context) error {
 		all += n
 	}
 	of := r.of(all) + ", looked at every 5 s"
-	r.note("nothing", "CPU of mirror at rest", of, "% of a core", 100*cpu)
-	r.note("nothing", "peak memory of mirror until then", of, "MB", float64(peak)/1e6)
+	r.note("at rest", "CPU of mirror", of, "% of a core", 100*cpu)
+	r.note("at rest", "peak memory of mirror until then", of, "MB", float64(peak)/1e6)
 	return nil
 }
 

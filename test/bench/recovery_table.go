@@ -37,7 +37,7 @@ func printRecovery(w io.Writer, figures []figure, scale float64) {
 	if len(figures) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nMeasured on %s, scale %g: one machine with %s for brokers (one a cluster), producer and Tandem; Kafka %s.\n\n",
+	fmt.Fprintf(w, "\nMeasured on %s, scale %g: one machine with %s; brokers (one a cluster), producer and Tandem share it; Kafka %s.\n\n",
 		time.Now().UTC().Format("2006-01-02"), scale, machine(), realkafka.Version)
 	fmt.Fprintln(w, "| event | figure | of | median | worst | runs |\n|---|---|---|---|---|---|")
 	for _, name := range distinct(figures, figure.name) {
