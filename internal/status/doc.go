@@ -4,7 +4,7 @@
 // In: a Source that tells where everything stands, and a Prometheus gatherer. Out: a Server that Run serves until its context
 // ends. Between them a memory of the last half hour, for what the page draws.
 //
-//	GET  /                                          the page; it has no data in itself, and reads /api/ every two seconds
+//	GET  /                                          the page; it has no data in itself, and reads /api/ while somebody looks
 //	GET  /healthz                                   200 as long as the process lives
 //	GET  /readyz                                    200, or 503 with what stands still; either with all problems
 //	GET  /metrics

@@ -11,7 +11,7 @@ const guarded = "/api/status /api/history?flow=x /api/partitions /api/settings /
 
 func TestToken(t *testing.T) {
 	s := serve(t, &scene{}, Options{Token: "s3cret"})
-	for _, path := range strings.Fields(guarded) {
+	for path := range strings.FieldsSeq(guarded) {
 		for given, code := range map[string]int{
 			"": 401, "Bearer": 401, "Bearer ": 401, "Bearer wrong": 401, "Bearer s3cre": 401, "Bearer s3crett": 401, "Basic s3cret": 401, "s3cret": 401,
 			"Bearer s3cret": 200, "bearer s3cret": 200,

@@ -237,6 +237,21 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// TestListsHaveAnEnd: a page of a process in which everything stands still is no larger than that of another.
+func TestListsHaveAnEnd(t *testing.T) {
+	flow := Flow{Name: "A->B", Standing: make([]Partition, 9000), Groups: &Groups{Listed: make([]Group, 9000)}}
+	_, body := serve(t, &scene{report: Report{Flows: []Flow{flow, flow}}}, Options{}).get("/api/status")
+	var report Report
+	if err := json.Unmarshal([]byte(body), &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Flows {
+		if len(f.Standing) != listedMax || f.Stands != 9000 || len(f.Groups.Listed) != listedMax {
+			t.Errorf("%d of %d that stand still, %d groups", len(f.Standing), f.Stands, len(f.Groups.Listed))
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	if code, body := serve(t, &scene{}, Options{}).get("/api/settings"); code != 200 || !strings.Contains(body, `{"flow":"A->B","key":"topics","value":"orders.*","from":"line 3"}`) {
 		t.Errorf("%d %s", code, body)

@@ -78,6 +78,9 @@ func named(t *testing.T, tab *browser.Tab) {
 		for (const e of document.querySelectorAll("button, a[href], input, select, summary, meter, [role=slider], [role=region], [role=img], table, nav, section, ol.problems, form[role=search]")) {
 			if (shown(e) && !name(e)) out.push("no name: " + e.outerHTML.slice(0, 100));
 		}
+		for (const e of document.querySelectorAll("nav, section, table, form[role=search], [role=region], fieldset")) {
+			if (shown(e) && !e.getAttribute("aria-label") && !e.getAttribute("aria-labelledby") && !e.querySelector("legend")) out.push("no label: " + e.outerHTML.slice(0, 100));
+		}
 		const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
 		for (const id of new Set(ids)) if (ids.filter(i => i === id).length > 1) out.push("twice: #" + id);
 		let level = 0;
@@ -162,7 +165,7 @@ func keyboard(t *testing.T, b *browser.Browser) {
 	tab.Press(kb.Home)
 	first := said()
 	tab.Press(kb.Escape)
-	if now == earlier || first == earlier || now[:4] != "now:" || earlier[:4] == "now:" {
+	if now == earlier || first == earlier || now[:5] != "last:" || earlier[:5] == "last:" {
 		t.Errorf("the chart says %q, then %q, then %q", now, earlier, first)
 	}
 	if n := browser.Eval[int](tab, `document.querySelectorAll("#flows-in svg.pic .cursor *").length`); n != 0 {

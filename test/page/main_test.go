@@ -19,6 +19,7 @@ func dark(v browser.View) browser.View { v.Dark = true; return v }
 
 // shots keeps pictures of a page for who looks at what CI leaves: on a desk and a phone, in the light and in the dark.
 func shots(tab *browser.Tab, name string) {
+	tab.Do("scrollTo(0, 0)")
 	for suffix, v := range map[string]browser.View{"desk-light": desk, "desk-dark": dark(desk), "phone-light": phone, "phone-dark": dark(phone)} {
 		tab.Look(v)
 		tab.Screenshot("screenshots/" + name + "-" + suffix + ".png")

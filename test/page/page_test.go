@@ -82,7 +82,7 @@ func allIsWell(t *testing.T, b *browser.Browser) {
 	}
 	// charts have words for who does not see them, and axes with numbers
 	label := browser.Eval[string](tab, `document.querySelector("#flows-in svg.pic").getAttribute("aria-label")`)
-	for _, want := range []string{"Lag in records, the last 30 minutes", "lag: now ", "highest ", " at "} {
+	for _, want := range []string{"Lag in records, the last 30 minutes", "lag: last ", "highest ", " at "} {
 		if !strings.Contains(label, want) {
 			t.Errorf("label %q lacks %q", label, want)
 		}

@@ -141,15 +141,17 @@ func (m *mirror) suffers(t *testing.T, tab *browser.Tab, c trouble) {
 func (m *mirror) told(tab *browser.Tab, c trouble) (page, ready time.Duration) {
 	m.t.Helper()
 	began := time.Now()
-	says := fmt.Sprintf(`[...document.querySelectorAll("#verdict li")].some(l => l.innerText.includes(%s) && l.innerText.includes(%s))`, quoted(c.alert), quoted(c.where))
+	says := "Boolean(" + fmt.Sprintf(`[...document.querySelectorAll("#verdict li")].some(l => l.innerText.includes(%s) && l.innerText.includes(%s))`, quoted(c.alert), quoted(c.where)) + ")"
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for page == 0 || ready == 0 {
 		if page == 0 && browser.Eval[bool](tab, says) {
 			page = time.Since(began)
 		}
-		if code, body := m.readyz(); ready == 0 && (code == http.StatusOK) == c.ready && strings.Contains(body.text(c.alert), c.where) {
-			ready = time.Since(began)
+		if page > 0 { // not before: who asks makes the process look, and the page must do without that help
+			if code, body := m.readyz(); (code == http.StatusOK) == c.ready && strings.Contains(body.text(c.alert), c.where) {
+				ready = time.Since(began)
+			}
 		}
 		if time.Since(began) > patience {
 			_, body := m.readyz()

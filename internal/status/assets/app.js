@@ -1,4 +1,4 @@
-// The page: asks the process every two seconds while somebody looks, and shows what it says, or that it says nothing.
+// The page: asks the process every second while somebody looks, and shows what it says, or that it says nothing.
 import { Asks, forget, get, hasToken, history, samples, useToken } from "./api.js";
 import { archive, drills } from "./archive.js";
 import { byId, show } from "./dom.js";
@@ -9,9 +9,11 @@ import * as partitions from "./partitions.js";
 import { certificates, foot, settings } from "./process.js";
 import { aloud, judge, silence, verdict } from "./verdict.js";
 
-const EVERY = 2000;
+const EVERY = 1000; // what is wrong must be seen within five seconds of its beginning, and the process itself needs some of them
+const REST_EVERY = 1900; // samples are made every two
 const SILENT = 6500; // ms since the last answer
 const SETTINGS_EVERY = 30000;
+const SHORT_LIFE = 600e3; // ms: of a younger process the last five minutes are drawn at first
 const DRAWN = 4; // flows whose charts are open at first
 
 let report = null;
@@ -22,6 +24,7 @@ let lacking = ""; // why a part of the page is not as of now
 let asks = false; // for a token
 let list = []; // settings
 let listed = 0;
+let rested = 0; // when the rest was asked for
 let timer = 0;
 let asking = false;
 let later = false; // somebody wants it anew while it is being asked
@@ -42,7 +45,7 @@ document.addEventListener("toggle", (e) => {
   if (e.target.open) again();
 }, true);
 
-async function ask() {
+async function ask(all) {
   const got = await get("api/status");
   if (report && got.started !== report.started) { // another life of the process: its counts begin anew
     forget();
@@ -52,21 +55,24 @@ async function ask() {
   heard = performance.now();
   failed = "";
   asks = false;
+  if (!report && skew + Date.now() - Date.parse(got.started) < SHORT_LIFE) document.querySelector("input[name=range][value='300']").checked = true;
   report = got;
+  draw();
+  if (!all && performance.now() - rested < REST_EVERY) return;
+  rested = performance.now();
   const jobs = got.flows.filter((f, i) => opened(f.name, i)).map((f) => history(f.name));
   jobs.push(partitions.load());
   if (performance.now() - listed > SETTINGS_EVERY || listed === 0) {
     listed = performance.now();
     jobs.push(get("api/settings").then((s) => { list = s; }));
   }
-  draw();
   const out = await Promise.allSettled(jobs);
   lacking = out.find((o) => o.status === "rejected")?.reason.message ?? "";
 }
 
-async function again() {
+async function again(all = true) {
   if (asking) {
-    later = true;
+    later ||= all;
     return;
   }
   clearTimeout(timer);
@@ -74,15 +80,15 @@ async function again() {
   asking = true;
   const began = performance.now();
   try {
-    await ask();
+    await ask(all);
   } catch (e) {
     if (e instanceof Asks) asks = true;
-    else failed = e.name === "TimeoutError" ? "it took too long" : e.message;
+    else failed = e.name === "TimeoutError" ? "it took too long" : e.name === "TypeError" ? "no connection" : e.message;
   }
   asking = false;
   draw();
   clearTimeout(timer);
-  if (!asks) timer = setTimeout(again, later ? 0 : Math.max(EVERY - (performance.now() - began), 200));
+  if (!asks) timer = setTimeout(again, later ? 0 : Math.max(EVERY - (performance.now() - began), 200), later);
   later = false;
 }
 
@@ -155,7 +161,7 @@ byId("gate-form").addEventListener("submit", async (e) => {
   useToken(byId("token").value.trim());
   byId("gate-note").textContent = "";
   try {
-    await ask();
+    await ask(true);
   } catch (err) {
     asks = err instanceof Asks;
     failed = err.message;

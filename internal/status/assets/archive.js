@@ -36,7 +36,7 @@ function card(a, now, again) {
 }
 
 function verified(v, now) {
-  if (!v) return figure("Verified", "never", "archive verify reads it all", "warn");
+  if (!v) return figure("Verified", "never", "archive verify does it");
   const at = moment(v.at);
   const old = now - at > 8 * 864e5;
   return figure("Verified", v.passed ? ago(at, now) : "found something", [`${plain(v.level)}, `, when(at, now), v.passed ? ", in order" : ""], v.passed ? (old ? "warn" : "") : "bad");

@@ -118,7 +118,7 @@ function draw(node) {
 function words(data, one) {
   if (one.points.length === 0) return `${one.name}: no samples yet.`;
   const high = one.points.reduce((a, b) => (b[1] > a[1] ? b : a));
-  return `${one.name}: now ${data.format(one.points.at(-1)[1])}, highest ${data.format(high[1])} at ${clock(new Date(high[0]))}.`;
+  return `${one.name}: last ${data.format(one.points.at(-1)[1])}, highest ${data.format(high[1])} at ${clock(new Date(high[0]))}.`;
 }
 
 // runs are the pieces between which samples are missing.
@@ -147,7 +147,7 @@ function point(node, ms) {
     return p && (ms === null || Math.abs(p[0] - ms) < Math.max(GAP, (3 * s.range) / s.width)) ? p : null;
   });
   const found = near.find((p) => p);
-  const told = found ? `${ms === null ? "now" : clock(new Date(found[0]))}: ${s.series.map((one, i) => (near[i] ? `${s.series.length > 1 ? `${one.name} ` : ""}${data.format(near[i][1])}` : null)).filter(Boolean).join(", ")}` : "no sample then";
+  const told = found ? `${ms === null ? "last" : clock(new Date(found[0]))}: ${s.series.map((one, i) => (near[i] ? `${s.series.length > 1 ? `${one.name} ` : ""}${data.format(near[i][1])}` : null)).filter(Boolean).join(", ")}` : "no sample then";
   const { pic, read } = node.parts;
   read.textContent = told;
   pic.setAttribute("aria-valuenow", Math.round(((found?.[0] ?? ms ?? data.now) - s.from) / 1000));

@@ -36,6 +36,7 @@ export function show(parent, ...wanted) {
   for (const want of next) {
     const have = want.key !== undefined ? named.get(want.key) : at;
     if (have && alike(have, want)) {
+      named.delete(want.key); // a second one of the same key is another element
       if (have !== at) parent.insertBefore(have, at);
       else at = at.nextSibling;
       become(have, want);

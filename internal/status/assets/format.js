@@ -23,7 +23,7 @@ export const bytes = (n) => short(n, 1000, [" B", " kB", " MB", " GB", " TB", " 
 export function span(seconds) {
   const s = Math.max(seconds ?? 0, 0);
   if (s === 0) return "0 s";
-  if (s < 0.95) return `${s.toFixed(s < 0.095 ? 2 : 1)} s`;
+  if (s < 0.95) return `${Math.max(s, 0.1).toFixed(1)} s`;
   if (s < 10) return `${Number(s.toFixed(1))} s`;
   const n = Math.round(s);
   if (n < 120) return `${n} s`;

@@ -49,5 +49,5 @@ export function silence(last, error, now) {
   return el("div", { class: "verdict off" },
     el("div", { class: "verdict-line" }, icon("off"), el("h1", {}, last ? `No answer since ${clock(last)}` : "No answer")),
     el("p", { class: "under" }, last ? [`For ${span((now - last) / 1000)}. What is below is as of then, and may be wrong by now. `] : "The process does not answer. ",
-      "It has ended, hangs, or cannot be reached from here; asked again every two seconds.", error ? el("span", { class: "note" }, ` (${plain(error, 200)})`) : null));
+      "It may have ended or hang, or cannot be reached from here; it is asked again every second.", error ? el("span", { class: "note" }, ` (${plain(error, 200)})`) : null));
 }

@@ -32,7 +32,7 @@ func Start(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile, err := os.MkdirTemp("", "tandem-browser-")
+	profile, err := os.MkdirTemp("", "tandem-browser-") //nolint:usetesting // its children may write there for a moment after its end: no reason to fail
 	if err != nil {
 		t.Fatal(err)
 	}

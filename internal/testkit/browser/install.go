@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
+	"tandem/internal/testkit/cache"
 )
 
 // installed finds the program once per process.
@@ -46,7 +46,7 @@ func install() error {
 	if os.Getuid() != 0 {
 		return errors.New("only root can install it")
 	}
-	unlock, err := lock(filepath.Join(os.TempDir(), "tandem-chromium.lock"))
+	unlock, err := cache.Lock(filepath.Join(os.TempDir(), "tandem-chromium.lock"))
 	if err != nil {
 		return err
 	}
@@ -69,23 +69,4 @@ func run(name string, args ...string) error {
 		return fmt.Errorf("%s %s: %w: %.2000s", name, strings.Join(args, " "), err, out)
 	}
 	return nil
-}
-
-// lock waits for the exclusive right to the file, against the tests of other packages. The kernel gives it back should this process die.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	return func() { f.Close() }, nil
 }

@@ -3,7 +3,7 @@ package browser
 import (
 	"errors"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,10 +11,8 @@ import (
 func TestFind(t *testing.T) {
 	has := func(programs ...string) func(string) (string, error) {
 		return func(name string) (string, error) {
-			for _, p := range programs {
-				if p == name {
-					return "/somewhere/" + name, nil
-				}
+			if slices.Contains(programs, name) {
+				return "/somewhere/" + name, nil
 			}
 			return "", exec.ErrNotFound
 		}
@@ -38,30 +36,5 @@ func TestFind(t *testing.T) {
 				t.Errorf("%q, %v", path, err)
 			}
 		})
-	}
-}
-
-func TestLock(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := make(chan error)
-	go func() {
-		again, err := lock(file)
-		if err == nil {
-			again()
-		}
-		second <- err
-	}()
-	select {
-	case err := <-second:
-		t.Fatalf("two have the lock: %v", err)
-	default:
-	}
-	unlock()
-	if err := <-second; err != nil {
-		t.Error(err)
 	}
 }
