@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
 	"tandem/internal/testkit/cache"
 )
 

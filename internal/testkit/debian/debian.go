@@ -7,15 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
+
+	"tandem/internal/testkit/cache"
 )
 
 // Tool is the path of a command, /usr/bin/promtool of the package prometheus, say. The test fails where it cannot be had: what it
 // proves must not go missing unseen.
 func Tool(t testing.TB, pkg, path string) string {
 	t.Helper()
-	root, err := moduleRoot()
+	root, err := cache.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,31 +27,31 @@ func Tool(t testing.TB, pkg, path string) string {
 	return tool
 }
 
-func find(cache, pkg, path string) (string, error) {
+func find(below, pkg, path string) (string, error) {
 	if tool, err := exec.LookPath(filepath.Base(path)); err == nil {
 		return tool, nil
 	}
-	tool, err := unpacked(cache, pkg, path)
+	tool, err := unpacked(below, pkg, path)
 	if err != nil {
 		return "", fmt.Errorf("find %s, which is neither in PATH nor to be had: %w; install it (Debian: apt-get install %s)", filepath.Base(path), err, pkg)
 	}
 	return tool, nil
 }
 
-// unpacked is the command in cache/PACKAGE, which is there as a whole or not at all.
-func unpacked(cache, pkg, path string) (string, error) {
-	dir := filepath.Join(cache, pkg)
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+// unpacked is the command in below/PACKAGE, which is there as a whole or not at all.
+func unpacked(below, pkg, path string) (string, error) {
+	dir := filepath.Join(below, pkg)
+	if err := os.MkdirAll(below, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(dir + ".lock")
+	unlock, err := cache.Lock(dir + ".lock")
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
 	tool := filepath.Join(dir, path)
 	if _, err := os.Stat(dir); err != nil {
-		if err := fetch(cache, pkg, dir); err != nil {
+		if err := fetch(below, pkg, dir); err != nil {
 			return "", err
 		}
 	}
@@ -61,8 +62,8 @@ func unpacked(cache, pkg, path string) (string, error) {
 }
 
 // fetch downloads and unpacks beside the place, and moves it there when it is complete.
-func fetch(cache, pkg, dir string) error {
-	work, err := os.MkdirTemp(cache, "incoming-")
+func fetch(below, pkg, dir string) error {
+	work, err := os.MkdirTemp(below, "incoming-")
 	if err != nil {
 		return err
 	}
@@ -108,39 +109,4 @@ func run(dir, name string, args ...string) error {
 		return fmt.Errorf("%s %s: %w: %s", name, args[len(args)-1], err, bytes.TrimSpace(out))
 	}
 	return nil
-}
-
-// lock waits for the exclusive right to the file, against the tests of other packages. The kernel gives it back should this process die.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// moduleRoot is the directory of go.mod above the working directory; tests run in the directory of their package.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("find go.mod above %s: run inside the repository", start)
-		}
-	}
 }

@@ -14,7 +14,8 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
-	"syscall"
+
+	"tandem/internal/testkit/cache"
 )
 
 // Version is the release of Apache Kafka that runs; pom.xml has the same one.
@@ -42,7 +43,7 @@ type installation struct {
 // installed makes sure, once per process, that Kafka is there. A run that was interrupted leaves no pom.sha256 and what
 // it had begun is made anew.
 var installed = sync.OnceValues(func() (installation, error) {
-	root, err := moduleRoot()
+	root, err := cache.ModuleRoot()
 	if err != nil {
 		return installation{}, err
 	}
@@ -58,7 +59,7 @@ func install(dir string) (installation, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return k, fmt.Errorf("install kafka: %w", err)
 	}
-	unlock, err := lock(k.path("lock"))
+	unlock, err := cache.Lock(k.path("lock"))
 	if err != nil {
 		return k, fmt.Errorf("install kafka: %w", err)
 	}
@@ -145,42 +146,6 @@ func (k installation) train() error {
 		return err
 	}
 	return nil
-}
-
-// lock waits for the exclusive right to the file and returns how to give it back. The kernel gives it back too, should
-// this process die.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// moduleRoot is the directory of go.mod above the working directory; tests run in the directory of their package.
-func moduleRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("find go.mod above %s: run inside the repository", start)
-		}
-	}
 }
 
 const oldestJava = 17

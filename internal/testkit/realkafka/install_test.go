@@ -3,10 +3,7 @@ package realkafka
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
@@ -84,31 +81,6 @@ func script(t *testing.T, file, body string) {
 	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// The lock is between open files, so goroutines of one process exclude each other as processes do.
-func TestLockExcludes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "lock")
-	var inside atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 200 {
-				unlock, err := lock(file)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if n := inside.Add(1); n != 1 {
-					t.Errorf("%d are inside at once", n)
-				}
-				runtime.Gosched() // an invitation to the others
-				inside.Add(-1)
-				unlock()
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func TestLeasedPortsDiffer(t *testing.T) {

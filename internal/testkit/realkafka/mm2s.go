@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tandem/internal/testkit/proc"
+	"tandem/internal/testkit/cache"
 )
 
 // MM2s are several MirrorMaker 2s, one after the other or side by side, in one JVM: only the first pays for the start of it.
@@ -24,7 +25,7 @@ func StartMM2s(folder, logFile string) (*MM2s, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := moduleRoot()
+	root, err := cache.ModuleRoot()
 	if err != nil {
 		return nil, err
 	}

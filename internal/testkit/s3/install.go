@@ -1,14 +1,13 @@
 package s3
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
+
+	"tandem/internal/testkit/cache"
 )
 
 // Version is the release of versitygw that runs.
@@ -18,7 +17,7 @@ const module = "github.com/versity/versitygw/cmd/versitygw@" + Version
 
 // installed makes sure, once per process, that the program is there, and returns its path.
 var installed = sync.OnceValues(func() (string, error) {
-	root, err := moduleRoot()
+	root, err := cache.ModuleRoot()
 	if err != nil {
 		return "", err
 	}
@@ -31,7 +30,7 @@ func install(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("install versitygw: %w", err)
 	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := cache.Lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", fmt.Errorf("install versitygw: %w", err)
 	}
@@ -55,36 +54,4 @@ func install(dir string) (string, error) {
 		return "", fmt.Errorf("install versitygw: %w", err)
 	}
 	return program, nil
-}
-
-// lock waits for the exclusive right to the file. The kernel gives it back should this process die.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// moduleRoot is the directory of go.mod above the working directory; tests run in the directory of their package.
-func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("find go.mod: %w", err)
-	}
-	file := strings.TrimSpace(string(out))
-	if file == "" || file == os.DevNull {
-		return "", errors.New("find go.mod: run inside the repository")
-	}
-	return filepath.Dir(file), nil
 }
