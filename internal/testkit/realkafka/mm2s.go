@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"tandem/internal/testkit/proc"
 	"tandem/internal/testkit/cache"
+	"tandem/internal/testkit/proc"
 )
 
 // MM2s are several MirrorMaker 2s, one after the other or side by side, in one JVM: only the first pays for the start of it.
