@@ -271,13 +271,17 @@ func (l *lookout) restorableUntil(until time.Time) *status.Restorable {
 	return &r
 }
 
-// durable is the moment before which all that was read of the source is durable; zero: nobody knows. Of what was produced, that
-// is all but what came in the last seconds: partitions of which nothing is offered are asked for their ends every few seconds.
+// durable is the moment before which all that was produced at the source is durable; zero: nobody knows. Partitions of which nothing is
+// offered are asked for their ends every few seconds; a source that does not answer may have got anything since it was asked last.
 func durable(s archive.Standing, began bool) time.Time {
 	if !began {
 		return time.Time{}
 	}
-	return time.Now().Add(-age(s))
+	at := time.Now().Add(-age(s))
+	if !s.Heard.IsZero() && s.Heard.Before(at) {
+		return s.Heard
+	}
+	return at
 }
 
 // verified are the verifications of all of the archive, by level.

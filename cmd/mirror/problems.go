@@ -197,7 +197,7 @@ func (p *found) archive(now time.Time, a status.Archive) {
 	case a.State == archiveUnreachable:
 		p.add(status.Critical, alertStoreErrors, a.Flow, "", since, "the archive's store does not answer: %s", a.Reason)
 	case a.Age > archiveBound.Seconds():
-		p.add(status.Warning, alertArchiveBehind, a.Flow, "", since, "what was read in the last %s is not durable in the archive yet; %d partitions are read once more for it", readable(a.Age), a.Behind)
+		p.add(status.Warning, alertArchiveBehind, a.Flow, "", since, "what the source got in the last %s is not durable in the archive, as far as is known; %d partitions are read for it", readable(a.Age), a.Behind)
 	}
 	r := a.Restorable
 	if r == nil {

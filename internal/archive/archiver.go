@@ -119,6 +119,7 @@ type track struct {
 	busy   bool          // being read
 	silent bool          // that it cannot be read has been reported
 	behind time.Time     // since when more is known to be at the source than was taken; zero: nothing
+	heard  time.Time     // as of when the source has told last what it has
 
 	gone bool // it was given up, or the topic made anew
 

@@ -50,8 +50,9 @@ func (a *Archiver) gapLoop(ctx context.Context) error {
 			continue
 		}
 		all.Go(func() {
+			asked := time.Now()
 			more, err := a.read(ctx, t)
-			a.looked(ctx, t, more, err)
+			a.looked(ctx, t, asked, more, err)
 			<-slots
 			wake(a.gapWake)
 		})
@@ -85,13 +86,15 @@ func (a *Archiver) nextDue() (t *track, left time.Duration) {
 	return t, 0
 }
 
-// looked notes how a read went.
-func (a *Archiver) looked(ctx context.Context, t *track, more bool, err error) {
+// looked notes how a read went that was asked for at a time.
+func (a *Archiver) looked(ctx context.Context, t *track, asked time.Time, more bool, err error) {
 	a.mu.Lock()
 	a.used -= a.page()
 	t.busy = false
 	told := t.silent
-	t.silent = err != nil
+	if t.silent = err != nil; !t.silent {
+		t.hears(asked)
+	}
 	if more {
 		t.pause = 0
 		t.due = time.Now()

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,39 @@ func TestStanding(t *testing.T) {
 		pass(20 * time.Minute)
 		if s, _ := p.Standing(); s.Behind != 0 || !s.Oldest.IsZero() || s.Gaps != 0 {
 			t.Errorf("it has caught up: %+v", s)
+		}
+		w.finish(p)
+	})
+	bubble(t, "a source that does not answer may have got anything since", func(t *testing.T, w *world) {
+		p := boot(t, w.cfg, w.src, w.shelf)
+		pass(5 * time.Minute)
+		if s, _ := p.Standing(); time.Since(s.Heard) > 2*mostGlance || !s.Oldest.IsZero() {
+			t.Errorf("it was heard %v ago: %+v", time.Since(s.Heard), s)
+		}
+		gone := time.Now()
+		w.src.answers(errors.New("nobody answers"))
+		pass(5 * time.Minute)
+		if s, _ := p.Standing(); s.Heard.After(gone) || !s.Oldest.Equal(s.Heard) {
+			t.Errorf("it was away for five minutes: %+v", s)
+		}
+		w.src.answers(nil)
+		pass(5 * time.Minute)
+		if s, _ := p.Standing(); time.Since(s.Heard) > 2*mostGlance || !s.Oldest.IsZero() {
+			t.Errorf("it is back: heard %v ago: %+v", time.Since(s.Heard), s)
+		}
+		w.finish(p)
+	})
+	bubble(t, "replication that comes from behind tells nothing of the end", func(t *testing.T, w *world) {
+		w.cfg.Offers = true
+		w.add(100, 100)
+		p := boot(t, w.cfg, w.src, w.shelf)
+		pass(10 * time.Minute) // the archive has read them by itself
+		for range 60 {
+			w.mirror.fetch(p.Offer, 1)
+			pass(time.Second)
+		}
+		if s, _ := p.Standing(); time.Since(s.Heard) > 2*mostGlance {
+			t.Errorf("heard %v ago", time.Since(s.Heard))
 		}
 		w.finish(p)
 	})

@@ -55,6 +55,7 @@ func (a *Archiver) Offer(p Piece) bool {
 	switch f := a.take(t, p); f {
 	case fits:
 		t.pause, t.due, t.behind, t.heldSince = quiet, time.Now().Add(quiet), time.Time{}, time.Time{}
+		t.hears(t.offeredAt)
 		return true
 	case stale:
 		return false // replication comes from behind: nothing is missing

@@ -129,6 +129,13 @@ func (l *logs) find(p stream.Partition, id stream.TopicID) (*simLog, error) {
 	return t.parts[p.Number], nil
 }
 
+// answers has all questions answered with an error from now on; nil: as they are.
+func (l *logs) answers(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail = err
+}
+
 // Read is Source's.
 func (l *logs) Read(ctx context.Context, at stream.Place, _ bool) (stream.Fetched, error) {
 	l.mu.Lock()

@@ -10,6 +10,7 @@ import (
 // Standing is how an Archiver gets on; numbers count from its start.
 type Standing struct {
 	Oldest  time.Time // since when what is not durable has waited for longest; zero: all that is known of is durable
+	Heard   time.Time // as of when the source has told last what it has, of all partitions; zero: there are none
 	Behind  int       // partitions that are read from the source, since it has more than was taken
 	Memory  int64     // bytes in use, of Config.Memory
 	Bundles int64     // stored
@@ -24,6 +25,9 @@ type counts struct {
 	errors               map[store.Kind]int64 // after which it was tried again
 	flying               time.Time            // since when the oldest thing has waited that is on its way to the store
 }
+
+// deaf is from when on it counts as waiting that a source does not tell what it has. While it answers it is asked several times.
+const deaf = 30 * time.Second
 
 // Standing tells how the archive gets on, and whether it has begun: whether the store has told where it goes on.
 func (a *Archiver) Standing() (s Standing, began bool) {
@@ -46,6 +50,12 @@ func (a *Archiver) Standing() (s Standing, began bool) {
 		if oldest(t.behind); !t.behind.IsZero() {
 			s.Behind++
 		}
+		if s.Heard.IsZero() || t.heard.Before(s.Heard) {
+			s.Heard = t.heard
+		}
+	}
+	if time.Since(s.Heard) >= deaf { // what the source got since may wait as well, if it is still there
+		oldest(s.Heard)
 	}
 	return s, a.adopted > 0
 }
