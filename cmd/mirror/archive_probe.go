@@ -30,9 +30,11 @@ type storeProbe struct {
 	store  store.Store // that asks once
 	wanted chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	asked  time.Time
-	failed error // of the last answer
+	mu       sync.Mutex // guards what follows
+	asked    time.Time
+	answered bell
+	failed   error     // of the last answer
+	since    time.Time // of the first of those that failed
 }
 
 // newStoreProbe asks nothing yet.
@@ -51,14 +53,32 @@ func (p *storeProbe) close() {
 	}
 }
 
-// state is what was found out last; where that is old it is found out anew, and told next time.
-func (p *storeProbe) state() error {
+// want has it found out anew, where what is known is not new any more.
+func (p *storeProbe) want() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if time.Since(p.asked) >= probeEvery {
 		nudge(p.wanted)
 	}
-	return p.failed
+}
+
+// state is why the store does not answer, and since when; nil: it does. What was found out a moment ago will do; where nobody has asked for
+// longer, the answer that want has asked for is waited for.
+func (p *storeProbe) state(ctx context.Context) (failed error, since time.Time) {
+	answered := p.answered.wait()
+	p.mu.Lock()
+	old := time.Since(p.asked) >= 2*probeEvery
+	p.mu.Unlock()
+	if old {
+		select {
+		case <-answered:
+		case <-time.After(probeWithin):
+		case <-ctx.Done():
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed, p.since
 }
 
 // run asks whenever somebody wants to know, until ctx ends.
@@ -85,11 +105,15 @@ func (p *storeProbe) ask(ctx context.Context) {
 		}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.asked = time.Now()
 	if ctx.Err() == nil {
+		if err != nil && p.failed == nil {
+			p.since = p.asked
+		}
 		p.failed = err
 	}
+	p.mu.Unlock()
+	p.answered.fire()
 }
 
 // once asks for an object; that it is not there is as good an answer as any.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"time"
 
@@ -11,16 +12,20 @@ import (
 )
 
 // Archives tells of all flows that archive.
-func (b *board) Archives() (all []status.Archive) {
-	for _, a := range b.archives() {
+func (b *board) Archives(ctx context.Context) (all []status.Archive) {
+	archives := b.archives()
+	for _, a := range archives {
+		a.alive.want()
+	}
+	for _, a := range archives {
 		s, began := a.standing()
 		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind, Durable: durable(s, began), Restorable: a.looks.restorable()}
-		unreachable := a.alive.state()
+		unreachable, since := a.alive.state(ctx)
 		switch {
 		case a.failed.Load():
 			one.State, one.Reason = archiveFailed, a.why()
 		case unreachable != nil:
-			one.State, one.Reason = archiveUnreachable, kafka.Explain(unreachable)
+			one.State, one.Reason, one.Since = archiveUnreachable, kafka.Explain(unreachable), since
 		case !began:
 			one.State = archiveWaiting
 		}

@@ -195,7 +195,7 @@ func (p *found) archive(now time.Time, a status.Archive) {
 	case a.State == archiveFailed:
 		p.add(status.Critical, alertArchiveDown, a.Flow, "", since, "nothing is archived any more: %s", cmp.Or(a.Reason, "see the log"))
 	case a.State == archiveUnreachable:
-		p.add(status.Critical, alertStoreErrors, a.Flow, "", since, "the archive's store does not answer: %s", a.Reason)
+		p.add(status.Critical, alertStoreErrors, a.Flow, "", a.Since, "the archive's store does not answer: %s", a.Reason)
 	case a.Age > archiveBound.Seconds():
 		p.add(status.Warning, alertArchiveBehind, a.Flow, "", since, "what the source got in the last %s is not durable in the archive, as far as is known; %d partitions are read for it", readable(a.Age), a.Behind)
 	}

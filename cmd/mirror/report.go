@@ -21,7 +21,7 @@ func (b *board) Report(ctx context.Context) status.Report {
 	now := time.Now()
 	r := status.Report{
 		At: now, Started: b.started, Version: cli.Current(version).Version, Instance: b.instance(), File: b.conf.Path, Ready: true,
-		Memory: status.Memory{Used: b.budget.InUse(), Limit: b.conf.MemoryBytes}, Archives: b.Archives(),
+		Memory: status.Memory{Used: b.budget.InUse(), Limit: b.conf.MemoryBytes}, Archives: b.Archives(ctx),
 	}
 	more := make(map[string]flowMore)
 	for _, v := range b.views(ctx) {

@@ -203,7 +203,7 @@ func newSetting(s Setting, row key, value string) setting {
 
 // displayed is a value on one line, without secrets.
 func displayed(key, value string) string {
-	if secret(key) {
+	if secret(key) && value != "" {
 		return hidden
 	}
 	value = userInURL.ReplaceAllString(value, "://"+hidden+"@")

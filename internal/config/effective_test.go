@@ -71,6 +71,7 @@ func TestEffectiveByRowOfMM2sRules(t *testing.T) {
 		{"beside the new one", "topics.blacklist = x\nA->B.topics.exclude = y", "A->B", "", "topics.exclude", "y", "line 6: A->B.topics.exclude"},
 		{"a default of 3.9", "mm2.compatibility = 3.9", "A->B", "", "topics.exclude", `.*[\-\.]internal, .*\.replica, __.*`, "default of mm2.compatibility = 3.9"},
 		{"secrets", "B.sasl.jaas.config = x password=\"" + theSecret + "\";", "A->B", "target producer", "sasl.jaas.config", "[hidden]", "line 5: B.sasl.jaas.config"},
+		{"a secret that nobody has set", "", "", "", "status.token", "", "default"},
 		{"the process", "log.level = debug", "", "", "log.level", "debug", "line 5: log.level"},
 		{"its defaults", "", "", "", "mm2.compatibility", "4.x", "default"},
 		{"of several lines the last", "topics = a\ntopics = b", "A->B", "", "topics", "b", "line 6: topics"},

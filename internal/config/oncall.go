@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ var statusKeys = []key{
 		meaning: "Where the status page, `/metrics`, `/healthz`, `/readyz` and `/api/` are served over HTTP, as host:port; empty is nowhere. Where the default is taken by another process `mirror` says so and goes on without a page; an address that the file names must be free.",
 		change:  "To let a monitoring system reach them, with status.token; or to run several processes on one machine."},
 	{name: "status.token", scopes: process, kind: text, own: true,
-		meaning: "Bearer token that `/metrics` and `/api/` ask for, `mirror reload` too; the page asks its reader for it. `/healthz` and `/readyz` need none. Empty: no token.",
+		meaning: "Bearer token that `/metrics` and `/api/` ask for, `mirror reload` too; the page asks its reader for it. `/healthz` and `/readyz` need none; the latter then says how many partitions stand still, and names none. Empty: no token.",
 		change:  "Wherever status.address can be reached from other machines. Best as a placeholder of a config provider."},
 	{name: "metrics.partitions.max", scopes: process, kind: integer, def: "1000", min: 0, own: true,
 		meaning: "Most partitions that `/metrics` shows one by one, the first by flow, topic and number; as many positions of groups under MM2's names. Sums over a flow count all of them.",
@@ -60,8 +61,12 @@ func checkSchedule(value string) error {
 	if value == "" {
 		return nil
 	}
-	if _, err := cron.ParseStandard(value); err != nil {
+	schedule, err := cron.ParseStandard(value)
+	if err != nil {
 		return fmt.Errorf("must be a schedule of cron, as in 0 3 * * 1 (Mondays at three): %w", err)
+	}
+	if schedule.Next(time.Now()).IsZero() { // as the 30th of February
+		return errors.New("names a day that never comes; 0 3 * * 1 is Mondays at three")
 	}
 	return nil
 }

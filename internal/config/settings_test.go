@@ -243,4 +243,7 @@ func TestOnCall(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "drill.schedule") || !strings.Contains(err.Error(), "0 3 * * 1") {
 		t.Errorf("a bad schedule: %v", err)
 	}
+	if _, err = read("mm2.properties", []byte(base+"drill.schedule = 0 3 31 2 *"), nil); err == nil || !strings.Contains(err.Error(), "never comes") {
+		t.Errorf("a schedule of no day: %v", err)
+	}
 }

@@ -172,6 +172,7 @@ type Archive struct {
 	Flow       string      `json:"flow"`
 	State      string      `json:"state"`                // waiting, archiving, store does not answer, or failed
 	Reason     string      `json:"reason,omitempty"`     // of the last two
+	Since      time.Time   `json:"since,omitzero"`       // of a state that is none to be in
 	Age        float64     `json:"age_seconds"`          // since when what is not durable has waited
 	Behind     int         `json:"behind_partitions"`    // of which the source has more than the archive has taken
 	Durable    time.Time   `json:"durable,omitzero"`     // all that was read of the source before it is durable

@@ -104,3 +104,26 @@ func TestNamesOfAProcess(t *testing.T) {
 		}
 	}
 }
+
+// A probe learns from /readyz what it needs; what is named there is for those who have the token.
+func TestReadyWithoutTheToken(t *testing.T) {
+	report := Report{
+		Flows: []Flow{{
+			Name: "A->B", Partitions: map[string]int{"halted": 1},
+			Standing: []Partition{{Source: "payroll/0", State: "halted"}},
+		}},
+		Archives: []Archive{{Flow: "A->B", State: "failed", Reason: "bucket payroll"}},
+		Problems: []Problem{{Severity: Critical, Where: "payroll/0"}},
+	}
+	s := serve(t, &scene{report: report}, Options{Token: "s3cret"})
+	code, _, body := s.ask(http.MethodGet, "/readyz")
+	if code != 503 || strings.Contains(body, "payroll") || !strings.Contains(body, `"standing_still_total":1`) {
+		t.Errorf("%d %s", code, body)
+	}
+	if _, _, body := s.ask(http.MethodGet, "/readyz", "Authorization", "Bearer s3cret"); strings.Count(body, "payroll") != 3 {
+		t.Errorf("with the token: %s", body)
+	}
+	if _, _, body := serve(t, &scene{report: report}, Options{}).ask(http.MethodGet, "/readyz"); strings.Count(body, "payroll") != 3 {
+		t.Errorf("where none is asked for: %s", body)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/internal/archive/store"
+)
+
+// flaky is a store that is there or not.
+type flaky struct {
+	store.Store
+	err   error
+	asked int
+}
+
+func (f *flaky) Stat(context.Context, string) (store.Info, error) {
+	f.asked++
+	return store.Info{}, f.err
+}
+
+func TestStoreProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		missing, away := &store.Error{Kind: store.NotFound}, errors.New("connection refused")
+		s := &flaky{err: missing}
+		p := &storeProbe{store: s, wanted: make(chan struct{}, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go p.run(ctx)
+		look := func() (error, time.Time) {
+			p.want()
+			return p.state(ctx)
+		}
+		if err, _ := look(); err != nil || s.asked != 1 {
+			t.Errorf("a store that has no such object: %v after %d questions", err, s.asked)
+		}
+		if err, _ := look(); err != nil || s.asked != 1 {
+			t.Errorf("asked again at once: %v, %d questions", err, s.asked)
+		}
+
+		s.err = away
+		time.Sleep(time.Hour) //nolint:forbidigo // of synctest's clock
+		if s.asked != 1 {
+			t.Errorf("%d questions while nobody wanted to know", s.asked)
+		}
+		began := time.Now()
+		err, since := look() // what was true an hour ago will not do
+		if !errors.Is(err, away) || s.asked != 3 || since.Before(began) {
+			t.Errorf("%v since %v, after %d questions", err, since, s.asked)
+		}
+		time.Sleep(3 * time.Second) //nolint:forbidigo // of synctest's clock
+		look()
+		synctest.Wait()
+		time.Sleep(time.Second) //nolint:forbidigo // of synctest's clock
+		if _, again := look(); !again.Equal(since) {
+			t.Errorf("away since %v, and then since %v", since, again)
+		}
+
+		s.err = nil
+		time.Sleep(time.Minute) //nolint:forbidigo // of synctest's clock
+		if err, _ := look(); err != nil {
+			t.Errorf("it is back: %v", err)
+		}
+	})
+}
