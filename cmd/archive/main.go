@@ -99,5 +99,6 @@ written, and brings topics and consumer groups back as of any moment. Every comm
 	}
 	root.AddCommand(restoreCommand(), drillCommand(), lsCommand(), showCommand(), rebuildCommand(), keysCommand(), markCommand(), pruneCommand(), verifyCommand(), exportCommand(), compactCommand(), versionCommand())
 	cli.Complete(root)
+	cli.OfferVersion(root, version)
 	return root
 }

@@ -95,6 +95,7 @@ stopped, and nothing is skipped. A plan is made first, for people to read and fo
 	}
 	root.AddCommand(statusCommand(), planCommand(over), applyCommand(over), undoCommand(), backCommand(), drillCommand(), versionCommand())
 	cli.Complete(root)
+	cli.OfferVersion(root, version)
 	return root
 }
 

@@ -147,6 +147,11 @@ func problems(conf *config.Config, err error) []doctor.Problem {
 		}
 		all[len(all)-1].Text += " (no cluster was asked)"
 	}
+	if err == nil {
+		if lacking := drillsCanRun(conf); lacking != nil {
+			all = append(all, doctor.Problem{Bad: true, Text: lacking.Error()})
+		}
+	}
 	for _, w := range conf.Warnings {
 		all = append(all, doctor.Problem{Line: w.Line, Key: w.Key, Text: w.Text()})
 	}

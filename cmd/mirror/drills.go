@@ -36,9 +36,10 @@ type rehearsing struct {
 	file string
 	busy sync.Mutex // held while a drill runs
 
-	mu   sync.Mutex // guards what follows
-	last map[drillOf]drill.Outcome
-	from time.Time // of the first schedule: before that nothing was due
+	mu      sync.Mutex // guards what follows
+	last    map[drillOf]drill.Outcome
+	from    time.Time                 // of the first schedule: before that nothing was due
+	planned map[stream.Flow]time.Time // of schedules that have come with a reload
 }
 
 // drillOf names one rehearsal of a flow.
@@ -48,7 +49,7 @@ type drillOf struct {
 }
 
 func newRehearsing(file string) *rehearsing {
-	return &rehearsing{file: file, last: make(map[drillOf]drill.Outcome), from: time.Now()}
+	return &rehearsing{file: file, last: make(map[drillOf]drill.Outcome), from: time.Now(), planned: make(map[stream.Flow]time.Time)}
 }
 
 // heard takes the outcome of a drill, whoever ran it; the newest counts.
@@ -59,6 +60,13 @@ func (h *rehearsing) heard(f stream.Flow, o drill.Outcome) {
 	if was, known := h.last[of]; !known || o.At.After(was.At) {
 		h.last[of] = o
 	}
+}
+
+// plan notes that a flow has another schedule from now on.
+func (h *rehearsing) plan(f stream.Flow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.planned[f] = time.Now()
 }
 
 // kindsOf are the drills that a flow has something to show in.
@@ -87,6 +95,9 @@ func (h *rehearsing) drills(f *config.Flow) (all []status.Drill) {
 			if known {
 				after = o.At
 			}
+			if at := h.planned[f.Flow]; at.After(after) {
+				after = at
+			}
 			d.Due = f.Drill.Next(after)
 		}
 		all = append(all, d)
@@ -94,25 +105,51 @@ func (h *rehearsing) drills(f *config.Flow) (all []status.Drill) {
 	return all
 }
 
-// rehearse runs the drills of a flow by its schedule, until ctx ends. What was due while nobody was there is not made up for.
+// rehearse runs the drills of a flow by its schedule, where this process is on duty for it, until ctx ends. What was due while nobody was
+// there is not made up for. It stands beside the duties: neither a reload nor a change of duties ends a drill, or waits for one.
 func (f *flow) rehearse(ctx context.Context) error {
-	if f.rehearsal == nil || f.conf().Drill.Schedule == "" {
+	if f.rehearsal == nil {
 		return nil
 	}
 	for {
+		renewed := f.renewed.wait()
 		due := f.conf().Drill.Next(time.Now())
-		if due.IsZero() { // as the 30th of February
-			return nil
+		if !await(ctx, due, renewed) {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
 		}
-		timer := time.NewTimer(time.Until(due))
+		for _, kind := range kindsOf(f.conf()) {
+			if f.hold.onDuty() {
+				f.drill(ctx, kind)
+			}
+		}
+	}
+}
+
+// clockWait is how long a clock that was set goes unnoticed: timers do not follow it.
+const clockWait = time.Minute
+
+// await says that a time has come; not so, if other is closed or ctx ends before. The zero time never comes.
+func await(ctx context.Context, due time.Time, other <-chan struct{}) bool {
+	for {
+		left := clockWait
+		if !due.IsZero() {
+			left = min(left, due.Round(0).Sub(time.Now().Round(0))) // by the wall
+		}
+		if left <= 0 {
+			return true
+		}
+		timer := time.NewTimer(left)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return false
+		case <-other:
+			timer.Stop()
+			return false
 		case <-timer.C:
-		}
-		for _, kind := range kindsOf(f.conf()) {
-			f.drill(ctx, kind)
 		}
 	}
 }
@@ -212,7 +249,7 @@ func drillsCanRun(conf *config.Config) error {
 			continue
 		}
 		if info, err := os.Stat(f.Drill.Reports); err != nil || !info.IsDir() {
-			return cannotRun{fmt.Errorf("drill.reports of %s: %s is not a directory", f.Flow, f.Drill.Reports)}
+			return cannotRun{fmt.Errorf("drill.reports of %s: there is no directory %s; make it, where the user of mirror may write", f.Flow, f.Drill.Reports)}
 		}
 	}
 	return nil

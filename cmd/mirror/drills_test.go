@@ -13,6 +13,7 @@ import (
 
 	"tandem/internal/config"
 	"tandem/internal/drill"
+	"tandem/internal/replicate"
 	"tandem/internal/stream"
 )
 
@@ -175,8 +176,11 @@ func TestDrillsNeedTheirCommands(t *testing.T) {
 		t.Error(err)
 	}
 	conf.Flows[0].Drill.Reports = filepath.Join(t.TempDir(), "nowhere")
-	if err := drillsCanRun(conf); err == nil || !strings.Contains(err.Error(), "is not a directory") {
+	if err := drillsCanRun(conf); err == nil || !strings.Contains(err.Error(), "there is no directory") {
 		t.Errorf("error is %v", err)
+	}
+	if found := problems(conf, nil); len(found) != 1 || !found[0].Bad || !strings.Contains(found[0].Text, "there is no directory") {
+		t.Errorf("mirror check says %+v", found)
 	}
 }
 
@@ -188,4 +192,44 @@ func TestTail(t *testing.T) {
 	if !bytes.Equal(w.buf, []byte("ine\nlast")) || w.line(nil) != "last" {
 		t.Errorf("%q", w.buf)
 	}
+}
+
+// A schedule that comes with a reload counts from there: nothing was due before. What is due falls to the process that is on duty.
+func TestDrillsAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		played(t, "exit 2", "exit 2")
+		f, _ := drilled(t, "")
+		f.throttle = replicate.NewThrottle()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.rehearse(ctx) }()
+		time.Sleep(100 * 24 * time.Hour) //nolint:forbidigo // of synctest's clock
+		f.rehearsal.heard(f.conf().Flow, drill.Outcome{Kind: drill.Failover, At: time.Now().Add(-90 * 24 * time.Hour), Passed: true})
+		next := *f.conf()
+		next.Drill.Schedule = "0 3 * * 1"
+		f.renew(next, true)
+		for _, d := range f.rehearsal.drills(f.conf()) {
+			if !d.Due.After(time.Now()) {
+				t.Errorf("%s drill was due at %v, before anybody wanted it", d.Kind, d.Due)
+			}
+		}
+		f.hold = newHolding()          // another process is on duty
+		time.Sleep(8 * 24 * time.Hour) //nolint:forbidigo // of synctest's clock
+		synctest.Wait()
+		if n := len(f.rehearsal.last); n != 1 {
+			t.Errorf("%d outcomes, though others are on duty", n)
+		}
+		f.hold.takeDuties()
+		time.Sleep(7 * 24 * time.Hour) //nolint:forbidigo // of synctest's clock
+		synctest.Wait()
+		for _, d := range f.rehearsal.drills(f.conf()) {
+			if d.Passed || time.Since(d.At) > 7*24*time.Hour {
+				t.Errorf("%s drill did not run: %+v", d.Kind, d)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -103,6 +103,7 @@ taken; MirrorMaker 2, or another process of the same group.instance.id, runs bes
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cannotRun{err} })
 	root.AddCommand(positionCommand(), reloadCommand(), checkCommand(), versionCommand(), demoCommand())
 	cli.Complete(root)
+	cli.OfferVersion(root, version)
 	return root
 }
 

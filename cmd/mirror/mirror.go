@@ -116,7 +116,7 @@ func (p *process) run(ctx context.Context) error {
 	})
 	if p.reloader != nil {
 		if server != nil {
-			server.Handle("/api/log-level", p.reloader.level) // zap's own: GET and PUT of {"level":"debug"}
+			server.Handle("/api/log-level", levelAt(p.reloader.level, p.report))
 			server.Reload(func(ctx context.Context, dry bool) (any, error) { return p.reloader.reload(ctx, dry) })
 		}
 		group.Go(func() error {

@@ -172,6 +172,9 @@ func openStatus(conf *config.Config, b *board, report stream.Report) (*status.Se
 		}
 		return server, nil
 	case conf.StatusNamed || !errors.Is(err, syscall.EADDRINUSE):
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w; another process has it, maybe another mirror: end that, or name another address (empty: no page)", err)
+		}
 		return nil, cannotRun{err}
 	}
 	report(stream.Event{Severity: stream.Warn, Message: fmt.Sprintf(

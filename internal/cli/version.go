@@ -36,6 +36,14 @@ func Current(version string) Info {
 	return info
 }
 
+// OfferVersion gives a program the flag --version, which says what the command version does.
+func OfferVersion(root *cobra.Command, version string) {
+	info := Current(version)
+	root.Version = fmt.Sprintf("%s (%s)", info.Version, info.Go)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version")
+}
+
 // Version is the command version of a program.
 func Version(program, version string) *cobra.Command {
 	var asJSON bool

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestVersion(t *testing.T) {
@@ -20,6 +22,14 @@ func TestVersion(t *testing.T) {
 	}
 	if s := said("1.2"); !strings.HasPrefix(s, "archive 1.2 (go1") {
 		t.Error(s)
+	}
+	var flagged bytes.Buffer
+	root := &cobra.Command{Use: "mirror FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return nil }}
+	OfferVersion(root, "1.2")
+	root.SetOut(&flagged)
+	root.SetArgs([]string{"--version"})
+	if err := root.Execute(); err != nil || !strings.HasPrefix(flagged.String(), "mirror 1.2 (go1") || strings.Count(flagged.String(), "\n") != 1 {
+		t.Errorf("--version: %q, %v", flagged.String(), err)
 	}
 	var info Info
 	if err := json.Unmarshal([]byte(said("", "--json")), &info); err != nil || info.Version == "" || !strings.HasPrefix(info.Go, "go1") {
