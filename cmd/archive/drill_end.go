@@ -123,9 +123,9 @@ func (d *drilling) moments() {
 	}
 	age := func(t time.Time) float64 { return max(d.report.Ended.Sub(t).Seconds(), 0) }
 	if !d.over.Oldest.IsZero() {
-		d.figure("oldest moment that can be restored", age(d.over.Oldest), "seconds", "ago: "+stamp(d.over.Oldest)+", for every topic of the archive")
+		d.figure("age of the oldest moment that can be restored", age(d.over.Oldest), "seconds", "it is "+stamp(d.over.Oldest)+", for every topic of the archive")
 	}
-	d.figure("newest moment that can be restored", age(d.over.Newest), "seconds", "ago: "+stamp(d.over.Newest)+"; where nothing is written no bundle is made")
+	d.figure("age of the newest moment that can be restored", age(d.over.Newest), "seconds", "it is "+stamp(d.over.Newest)+"; where nothing is written no bundle is made")
 	if d.offsets == nil {
 		return
 	}
@@ -144,12 +144,12 @@ func (d *drilling) moments() {
 func (d *drilling) summarize() {
 	took := d.report.Ended.Sub(d.report.Started).Round(100 * time.Millisecond)
 	if d.report.Passed {
-		d.report.Summary = "passed: " + d.numbers() + fmt.Sprintf(" in %s", took)
+		d.report.Summary = d.numbers() + fmt.Sprintf(" in %s", took)
 		return
 	}
 	for _, f := range d.report.Findings {
 		if f.Fatal {
-			d.report.Summary = fmt.Sprintf("FAILED: %s: %s", f.Where, f.What)
+			d.report.Summary = fmt.Sprintf("%s: %s", f.Where, f.What)
 			break
 		}
 	}
@@ -207,7 +207,7 @@ func (d *drilling) tellEnd() error {
 		}
 	}
 	if !d.report.Passed {
-		return refused{fmt.Errorf("drill of %s %s", d.flow, d.report.Summary)}
+		return refused{fmt.Errorf("drill of %s FAILED: %s", d.flow, d.report.Summary)}
 	}
 	return nil
 }
@@ -231,7 +231,11 @@ func (d *drilling) print(out io.Writer) {
 		fmt.Fprintf(out, "%s: %s\n", f.Name, measured(f))
 	}
 	d.printRemaining(out)
-	fmt.Fprintf(out, "Drill of %s %s.\n", d.flow, d.report.Summary)
+	verdict := "passed"
+	if !d.report.Passed {
+		verdict = "FAILED"
+	}
+	fmt.Fprintf(out, "Drill of %s %s: %s.\n", d.flow, verdict, d.report.Summary)
 }
 
 // measured is a figure for people.

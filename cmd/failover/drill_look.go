@@ -273,7 +273,7 @@ func (r *rehearsal) risk(ctx context.Context, began time.Time) error {
 	if now.LagSeconds >= 0 {
 		r.measured("age of the oldest of them (RPO now)", now.LagSeconds, "seconds", "at most; the largest of all partitions")
 	} else {
-		r.note("", "how many seconds of records would be lost is not known: no record of some partition is on %s yet", r.to)
+		r.note("", "how many seconds of records would be lost is not known: of some partition that is behind mirror has noted no time yet")
 	}
 	for _, warning := range now.Warnings {
 		r.note("", "%s", warning)
