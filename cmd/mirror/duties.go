@@ -56,7 +56,6 @@ func (r *replication) duties(ctx context.Context) error {
 	if err != nil {
 		return ended()
 	}
-	group.Go(func() error { return r.rehearse(ctx) })
 	group.Go(func() error { return r.syncConfigs(ctx) })
 	group.Go(func() error { return r.syncACLs(ctx, r.conf().SyncACLs) })
 	group.Go(func() error { return r.keepEnds(ctx, known) })

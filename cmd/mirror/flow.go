@@ -55,17 +55,24 @@ func (f *flow) open() (err error) {
 	if f.clients, err = open(*f.conf()); err != nil {
 		return cannotRun{fmt.Errorf("flow %s: %w", f.conf().Flow, err)}
 	}
+	if f.conf().Enabled {
+		f.hold = newHolding()
+	}
 	f.tellRenewals()
 	return nil
 }
 
 // run returns when ctx ends, or with an error that no waiting mends.
-func (f *flow) run(ctx context.Context) (err error) {
+func (f *flow) run(ctx context.Context) error {
 	defer f.clients.close()
 	f.origin = f.origins()
-	if f.conf().Enabled {
-		f.hold = newHolding()
-	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.rehearse(ctx) })
+	group.Go(func() error { return f.workAndArchive(ctx) })
+	return group.Wait()
+}
+
+func (f *flow) workAndArchive(ctx context.Context) (err error) {
 	if !f.conf().Archive.Enabled {
 		return f.work(ctx)
 	}
@@ -82,9 +89,6 @@ func (f *flow) run(ctx context.Context) (err error) {
 		f.archive.alive.run(archive)
 		return nil
 	})
-	if !f.conf().Enabled { // where it replicates, drills are among the duties
-		group.Go(func() error { return f.eachSetting(ctx, f.rehearse) })
-	}
 	group.Go(func() error {
 		defer ends()
 		defer f.archive.lastRuns()

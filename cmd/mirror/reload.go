@@ -115,8 +115,11 @@ func (l *reloader) apply(next *config.Config, waits []config.Change) error {
 	return nil
 }
 
-// usable says whether the clients of all flows can take what a file says of them.
+// usable says whether the clients of all flows can take what a file says of them, and drills could run.
 func (l *reloader) usable(next *config.Config) error {
+	if err := drillsCanRun(next); err != nil {
+		return err
+	}
 	for _, f := range l.flows {
 		if c := flowOf(next, f.conf().Flow); c != nil {
 			if err := f.clients.check(*c); err != nil {
@@ -266,6 +269,10 @@ func (f *flow) renew(next config.Flow, entirely bool) {
 	now.Checkpoints.Interval, now.Checkpoints.Refresh, now.GroupSync = next.Checkpoints.Interval, next.Checkpoints.Refresh, next.GroupSync
 	now.HeartbeatInterval, now.FlushInterval = next.HeartbeatInterval, next.FlushInterval
 	now.Throttle = next.Throttle
+	if f.rehearsal != nil && now.Drill.Schedule != next.Drill.Schedule {
+		f.rehearsal.plan(now.Flow)
+	}
+	now.Drill = next.Drill
 	f.settings.Store(&now)
 	f.throttled()
 	f.renewed.fire()

@@ -112,6 +112,7 @@ func TestCredentialsFollowTheirFile(t *testing.T) {
 
 // Each setting that a reload says it has changed is one that the flow then has.
 func TestReloadChangesWhatItSays(t *testing.T) {
+	played(t, "exit 0", "exit 0") // drills need their commands
 	for _, c := range []struct {
 		key, value string
 		shows      func(*config.Flow) string
@@ -131,6 +132,10 @@ func TestReloadChangesWhatItSays(t *testing.T) {
 		{"emit.heartbeats.interval.seconds", "7", func(f *config.Flow) string { return f.HeartbeatInterval.String() }},
 		{"b.offset.flush.interval.ms", "7000", func(f *config.Flow) string { return f.FlushInterval.String() }},
 		{"throttle.bytes.per.second", "7000", func(f *config.Flow) string { return fmt.Sprint(f.Throttle.BytesPerSecond) }},
+		{"drill.schedule", "0 3 * * 1", func(f *config.Flow) string { return f.Drill.Schedule }},
+		{"drill.reports", "/", func(f *config.Flow) string { return f.Drill.Reports }},
+		{"drill.records", "7", func(f *config.Flow) string { return fmt.Sprint(f.Drill.Records) }},
+		{"drill.partitions", "7", func(f *config.Flow) string { return fmt.Sprint(f.Drill.Partitions) }},
 		{"throttle.topics", "orders=7000", func(f *config.Flow) string { return fmt.Sprint(len(f.Throttle.Topics)) }},
 	} {
 		l, _, _ := reloading(t)
