@@ -17,10 +17,10 @@ type page struct {
 	text string
 }
 
-// pages are README.md, CHANGELOG.md and all below docs/.
+// pages are README.md, CHANGELOG.md, CONTRIBUTING.md and all below docs/.
 func pages(t *testing.T) (all []page) {
 	t.Helper()
-	paths := []string{"README.md", "CHANGELOG.md"}
+	paths := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ os.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".md" {
 			path, err = filepath.Rel(root, path)
@@ -72,7 +72,7 @@ func (p page) commands() (all []string) {
 		for line := range strings.Lines(block) {
 			line = strings.TrimSpace(line)
 			if line != "" && !strings.HasPrefix(line, "#") {
-				all = append(all, line)
+				all = append(all, bare(line))
 			}
 		}
 	}

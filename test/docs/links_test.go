@@ -60,16 +60,17 @@ func anchors(text string) (all []string) {
 // kafkas are settings of topics and brokers that the pages speak of. mirror does not take them.
 var kafkas = []string{
 	"max.message.bytes", "message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "cleanup.policy", "segment.bytes", "min.cleanable.dirty.ratio",
-	"min.insync.replicas", "producer.id.expiration.ms", "replica.lag.time.max.ms", "retention.ms",
+	"min.insync.replicas", "producer.id.expiration.ms", "replica.lag.time.max.ms", "retention.ms", "retention.bytes",
+	"auto.create.topics.enable", "offsets.retention.minutes",
 }
 
 // topics are names of topics that look like settings.
-var topics = []string{"east.orders", "primary.orders", "backup.orders"}
+var topics = []string{"east.orders", "west.orders", "primary.orders", "backup.orders", "backup.primary.orders"}
 
 var (
 	settingName = regexp.MustCompile(`^[a-z]+(?:[.-][a-z]+)*\.[a-z]+(?:[.-][a-z]+)*$`)
 	settingOf   = regexp.MustCompile(`^(?:[A-Za-z]+->[A-Za-z]+\.|[A-Z]\.|ALIAS\.)?(?:(?:source\.)?(?:consumer|producer|admin)\.(?:override\.)?)?`)
-	suffixes    = regexp.MustCompile(`\.(?:internal|properties|md|yml|sh|log|txtar|go|json)$`)
+	suffixes    = regexp.MustCompile(`\.(?:internal|properties|md|yml|sh|log|txtar|go|json|service|com|ttl)$`)
 )
 
 // settings are the settings that a page names in its text, without scopes and values.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,24 +245,15 @@ func (m *mirror) address() (address string) {
 	return address
 }
 
-// curl does what the command does, at the address that mirror really has.
+// curl runs the command, at the address that mirror really has, until it is answered well.
 func (m *mirror) curl(command string) (body string) {
 	m.t.Helper()
-	address := m.address()
-	words := strings.Fields(command)
-	url := "http://" + strings.Replace(words[len(words)-1], "127.0.0.1:8383", address, 1)
-	m.until("200 of "+url, func() error {
-		response, err := http.Get(url)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		var text bytes.Buffer
-		if _, err := text.ReadFrom(response.Body); err != nil {
-			return err
-		}
-		if body = text.String(); response.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %d: %s", response.StatusCode, body)
+	line := strings.Replace(command, "127.0.0.1:8383", m.address(), 1) + " --fail-with-body"
+	m.until("an answer to "+line, func() error {
+		cmd := exec.CommandContext(expiring(m.t, patience), "sh", "-c", line)
+		out, err := cmd.Output()
+		if body = string(out); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
@@ -344,4 +334,73 @@ func first(t *testing.T, c *realkafka.Cluster, topic string, records int) (value
 		fetches.EachRecord(func(r *kgo.Record) { values = append(values, string(r.Value)) })
 	}
 	return values
+}
+
+// all are the records of partition 0 of a topic, up to its end; those that were found where there is none within a few seconds.
+func all(t *testing.T, c *realkafka.Cluster, topic string) (list []*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for end, reached := int64(1), int64(0); reached < end && ctx.Err() == nil; {
+		client.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) {
+			end = max(p.HighWatermark, 1)
+			for _, r := range p.Records {
+				list, reached = append(list, r), r.Offset+1
+			}
+		})
+	}
+	return list
+}
+
+// drop deletes a topic, and returns when it is gone.
+func drop(t *testing.T, c *realkafka.Cluster, topic string) {
+	t.Helper()
+	ask(t, c, func(ctx context.Context, client *kgo.Client) error {
+		request, one := kmsg.NewPtrDeleteTopicsRequest(), kmsg.NewDeleteTopicsRequestTopic()
+		one.Topic = &topic
+		request.Topics, request.TopicNames = append(request.Topics, one), []string{topic}
+		response, err := request.RequestWith(ctx, client)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	})
+}
+
+// forget removes the position of a group in partition 0 of a topic.
+func forget(t *testing.T, c *realkafka.Cluster, group, topic string) {
+	t.Helper()
+	ask(t, c, func(ctx context.Context, client *kgo.Client) error {
+		request, of, at := kmsg.NewPtrOffsetDeleteRequest(), kmsg.NewOffsetDeleteRequestTopic(), kmsg.NewOffsetDeleteRequestTopicPartition()
+		of.Topic, of.Partitions = topic, append(of.Partitions, at)
+		request.Group, request.Topics = group, append(request.Topics, of)
+		response, err := request.RequestWith(ctx, client)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(response.ErrorCode)
+	})
+}
+
+// writeFile writes a file of properties.
+func writeFile(t *testing.T, text string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "mm2.properties")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// expiring is a context that ends with the test, or after a time.
+func expiring(t *testing.T, after time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	t.Cleanup(cancel)
+	return ctx
 }
