@@ -59,8 +59,11 @@ func (b *board) figures(v view) metrics.Flow {
 			Lag: s.Lag(), Behind: s.Behind, Sure: s.Sure, Records: s.Records, Bytes: s.Bytes, InFlight: s.InFlight, Age: windowOf(s.Age), Latency: windowOf(s.Latency),
 		})
 	}
-	if v.keeper != nil {
+	switch {
+	case v.keeper != nil:
 		f.Groups = b.groupFigures(v.keeper)
+	case v.conf.Checkpoints.Enabled && !v.flow.hold.dutiesSince().IsZero():
+		f.Groups = new(metrics.Groups) // they are to be looked at, and never were
 	}
 	if exact := b.maps.of(v.conf.Flow); exact != nil {
 		size := exact.Size()

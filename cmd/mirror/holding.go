@@ -20,6 +20,7 @@ type holding struct {
 	kept    *kept     // for the archive; nil before the group has answered
 	since   time.Time // when it was made
 	busy    bool      // the duties are being done, or wound up
+	began   time.Time // with the duties, last
 	changed bell      // any of it has changed
 }
 
@@ -65,6 +66,29 @@ func (h *holding) onDuty() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.duties
+}
+
+// dutiesSince is when this process began with the duties; zero: it does not do them.
+func (h *holding) dutiesSince() time.Time {
+	if h == nil {
+		return time.Time{}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.duties || !h.busy {
+		return time.Time{}
+	}
+	return h.began
+}
+
+// told says that the group has said what falls to this process, at one time at least.
+func (h *holding) told() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kept != nil
 }
 
 // moving says that partitions are being given up.
@@ -174,7 +198,9 @@ func (h *holding) rested() { h.alter(func() { h.busy = false }) }
 // await returns when the duties are here, or ctx ends. From its return on they count as being done.
 func (h *holding) await(ctx context.Context) error {
 	return h.until(ctx, nil, func() bool {
-		h.busy = h.duties
+		if h.busy = h.duties; h.busy {
+			h.began = time.Now()
+		}
 		return h.duties
 	})
 }

@@ -53,6 +53,7 @@ const (
 type flowMore struct {
 	skipped, damaged int64 // records set aside; segments of the map that were gone
 	checkpoints      time.Duration
+	unlooked         time.Duration // for which groups were to be looked at, before the first time
 }
 
 // troubles are what a person should know of, the worst first. more is by the name of a flow.
@@ -163,6 +164,10 @@ func (p *found) standing(f status.Flow) {
 }
 
 func (p *found) groups(now time.Time, f status.Flow, more flowMore) {
+	if more.unlooked > max(3*more.checkpoints, checkpointsBound) {
+		p.add(status.Warning, alertCheckpoints, f.Name, "", now.Add(-more.unlooked),
+			"consumer groups could not be looked at since this process began with it, %s ago; the log says why", readable(more.unlooked.Seconds()))
+	}
 	g := f.Groups
 	if g == nil {
 		return

@@ -52,6 +52,7 @@ func TestTroubles(t *testing.T) {
 		{"no heartbeat", func(r *status.Report) { r.Flows[0].Heartbeat = new(200.0) }, flowMore{}, status.Warning, alertHeartbeats, "", []string{"3 minutes"}},
 		{"checkpoints of long ago", func(r *status.Report) { r.Flows[0].Groups.Age = new(301.0) }, flowMore{}, status.Warning, alertCheckpoints, "", []string{"5 minutes"}},
 		{"with a long interval too", func(r *status.Report) { r.Flows[0].Groups.Age = new(7201.0) }, flowMore{checkpoints: 40 * time.Minute}, status.Warning, alertCheckpoints, "", []string{"2 hours"}},
+		{"none since the start", nil, flowMore{unlooked: 6 * time.Minute}, status.Warning, alertCheckpoints, "", []string{"6 minutes"}},
 		{"records set aside", nil, flowMore{skipped: 3}, status.Warning, alertSkipped, "", []string{"3 records"}},
 		{"a damaged map", nil, flowMore{damaged: 2}, status.Warning, alertMap, "", []string{"2 times"}},
 		{"other settings", func(r *status.Report) {

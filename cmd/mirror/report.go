@@ -28,6 +28,8 @@ func (b *board) Report(ctx context.Context) status.Report {
 		f := v.report(now)
 		r.Flows = append(r.Flows, f)
 		switch {
+		case v.pipe != nil && !v.flow.hold.told():
+			r.Ready, r.Waiting = false, fmt.Sprintf("flow %s: group %s of %s has not said yet which partitions fall to this process", f.Name, v.conf.Sharing.Group, v.conf.Target)
 		case v.pipe == nil:
 			r.Ready, r.Waiting = false, fmt.Sprintf("flow %s has not started", f.Name)
 		case !v.answers:
@@ -35,7 +37,7 @@ func (b *board) Report(ctx context.Context) status.Report {
 		case len(f.Standing) > 0:
 			r.Ready = false
 		}
-		m := flowMore{checkpoints: v.conf.Checkpoints.Interval}
+		m := flowMore{checkpoints: v.conf.Checkpoints.Interval, unlooked: v.unlooked(now)}
 		if v.pipe != nil {
 			m.skipped = v.pipe.Totals().Refused
 		}
@@ -97,6 +99,15 @@ func (v *view) report(now time.Time) status.Flow {
 		})
 	}
 	return f
+}
+
+// unlooked is for how long this process has had the groups to look after, and has not yet come to do it.
+func (v *view) unlooked(now time.Time) time.Duration {
+	since := v.flow.hold.dutiesSince()
+	if since.IsZero() || !v.conf.Checkpoints.Enabled || v.keeper != nil && !v.keeper.Standing().Round.IsZero() {
+		return 0
+	}
+	return now.Sub(since)
 }
 
 // partition is what the page shows of a partition.

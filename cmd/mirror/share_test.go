@@ -163,3 +163,25 @@ func TestOrphans(t *testing.T) {
 		t.Error("without a group nothing is given up")
 	}
 }
+
+// A process that the group has not told anything has nothing to do, which is not the same as having nothing left to do.
+func TestNotReadyBeforeTheGroupHasAnswered(t *testing.T) {
+	r := sharing(t)
+	pipe := replicate.New(replicate.Config{Flow: r.conf().Flow, Budget: r.budget, Report: r.report})
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- pipe.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-ran
+	}()
+	r.board.flows = []*flow{r.flow}
+	r.board.show(r.conf().Flow, pipe)
+	if s := r.board.Report(ctx); s.Ready || s.Flows[0].Started || r.board.snapshot().Ready || r.board.snapshot().Flows[0].Up {
+		t.Errorf("ready: %+v", s)
+	}
+	r.hold.keep()
+	if s := r.board.Report(ctx); !s.Ready || !s.Flows[0].Started || !r.board.snapshot().Ready {
+		t.Errorf("not ready: %+v", s)
+	}
+}

@@ -119,7 +119,7 @@ type view struct {
 	flow      *flow
 	conf      *config.Flow
 	pipe      *replicate.Pipe      // nil before it has started
-	answers   bool                 // standings are of now
+	answers   bool                 // standings are of now, and the group has said what falls to this process
 	standings []replicate.Standing // none while it does not answer
 	members   []kafka.ShareMember
 	keeper    *checkpoint.Keeper // nil where there are no checkpoints
@@ -146,7 +146,7 @@ func (b *board) views(ctx context.Context) []view {
 		}
 		asked.Go(func() {
 			v.standings = v.pipe.Standings(ctx)
-			v.answers = v.standings != nil // an empty list is an answer, too
+			v.answers = v.standings != nil && v.flow.hold.told() // an empty list is an answer, too
 		})
 	}
 	asked.Wait()
