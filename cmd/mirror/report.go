@@ -190,7 +190,7 @@ func (b *board) Samples(ctx context.Context) (all []status.Sample) {
 
 // Settings implements status.Source.
 func (b *board) Settings() (all []status.Setting) {
-	for _, s := range b.inEffect().Effective() {
+	for _, s := range b.inEffect() {
 		key := s.Key
 		if s.Part != "" {
 			key = s.Part + ": " + key
@@ -200,12 +200,12 @@ func (b *board) Settings() (all []status.Setting) {
 	return all
 }
 
-// inEffect is the configuration as of the last reload.
-func (b *board) inEffect() *config.Config {
+// inEffect are the settings as of the last reload, but for those that wait for a restart.
+func (b *board) inEffect() []config.Setting {
 	if b.reloader == nil {
-		return b.conf
+		return b.conf.Effective()
 	}
-	return b.reloader.now()
+	return config.InEffect(b.conf, b.reloader.now())
 }
 
 // certificates are those of all clients, each once.

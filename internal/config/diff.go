@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -48,6 +49,45 @@ func Diff(before, after *Config) []Change {
 		}
 	}
 	return all
+}
+
+// InEffect lists the settings of a process that was started with one reading of a file and has applied another one since: what needs a
+// restart is what it was, and says what the file has now.
+func InEffect(started, applied *Config) []Setting {
+	next := byPlace(applied)
+	all := make([]Setting, 0, len(started.settings))
+	for _, s := range started.settings {
+		now, both := next[s.place()]
+		switch {
+		case both && s.mark == now.mark, both && now.live && s.idle == now.idle:
+			s = now
+		case both:
+			s.From += "; the file says " + orNothing(now.Value) + " by now, which needs a restart"
+		case s.live && slices.Contains(flowNames(applied), s.Flow): // a credential that is not set any more
+			continue
+		default:
+			s.From += "; it is gone from the file, which needs a restart"
+		}
+		all = append(all, s.Setting)
+	}
+	was := byPlace(started)
+	for _, s := range applied.settings {
+		if _, both := was[s.place()]; !both && s.live && slices.Contains(flowNames(started), s.Flow) {
+			all = append(all, s.Setting)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Setting) int { return cmp.Compare(flowAt(started, a.Flow), flowAt(started, b.Flow)) })
+	return all
+}
+
+// flowAt is the place of a flow in the file; the process comes first.
+func flowAt(c *Config, flow string) int { return slices.Index(flowNames(c), flow) }
+
+func orNothing(value string) string {
+	if value == "" {
+		return "nothing"
+	}
+	return value
 }
 
 func flowNames(c *Config) []string {

@@ -146,3 +146,33 @@ func TestHashDoesNotChangeWithTheOrderOfLines(t *testing.T) {
 		}
 	}
 }
+
+// What a page shows is what the process does, and not what the file says by now.
+func TestInEffect(t *testing.T) {
+	started := load(t, base+"memory.bytes = 100000000\ntopics = a\nB.producer.compression.type = lz4\nA.ssl.key.password = one\n")
+	applied := load(t, base+"memory.bytes = 200000000\ntopics = b\ndrill.schedule = @daily\nexactly.once.source.support = enabled\nB.sasl.jaas.config = x\n")
+	all := InEffect(started, applied)
+	find := func(flow, part, key string) Setting {
+		for _, s := range all {
+			if s.Flow == flow && s.Part == part && s.Key == key {
+				return s
+			}
+		}
+		return Setting{}
+	}
+	for _, c := range []struct{ flow, part, key, value, from string }{
+		{"", "", "memory.bytes", "100000000", "the file says 200000000 by now, which needs a restart"},
+		{"A->B", "", "topics", "b", "topics"},
+		{"A->B", "", "drill.schedule", "@daily", "drill.schedule"},
+		{"A->B", partTarget, "compression.type", "lz4", "it is gone from the file"},
+		{"A->B", partSource, "ssl.key.password", "", ""},
+		{"A->B", partTarget, "sasl.jaas.config", hidden, "B.sasl.jaas.config"},
+	} {
+		if s := find(c.flow, c.part, c.key); s.Value != c.value || !strings.Contains(s.From, c.from) {
+			t.Errorf("%s: %+v", c.key, s)
+		}
+	}
+	if same := InEffect(started, started); !slices.Equal(same, started.Effective()) {
+		t.Errorf("without a reload: %v", same)
+	}
+}
