@@ -109,7 +109,7 @@ type Archive struct {
 	Errors  map[string]int64 // by kind
 	Memory  int64
 
-	Durable time.Time // everything that was read of the source before is durable
+	Durable time.Time // everything that the source had before is durable
 
 	Listed  time.Time // when what follows was last seen; zero: never, and none of it is shown
 	Oldest  time.Time // the earliest moment as of which every topic in it can be restored

@@ -175,7 +175,7 @@ type Archive struct {
 	Since      time.Time   `json:"since,omitzero"`       // of a state that is none to be in
 	Age        float64     `json:"age_seconds"`          // since when what is not durable has waited
 	Behind     int         `json:"behind_partitions"`    // of which the source has more than the archive has taken
-	Durable    time.Time   `json:"durable,omitzero"`     // all that was read of the source before it is durable
+	Durable    time.Time   `json:"durable,omitzero"`     // all that the source had before it is durable
 	Restorable *Restorable `json:"restorable,omitempty"` // nil: not listed yet
 }
 
