@@ -63,7 +63,7 @@ func (p *storeProbe) want() {
 }
 
 // state is why the store does not answer, and since when; nil: it does. What was found out a moment ago will do; where nobody has asked for
-// longer, the answer that want has asked for is waited for.
+// longer, the answer that want has asked for is waited for, as long as ctx lasts.
 func (p *storeProbe) state(ctx context.Context) (failed error, since time.Time) {
 	answered := p.answered.wait()
 	p.mu.Lock()
@@ -72,7 +72,6 @@ func (p *storeProbe) state(ctx context.Context) (failed error, since time.Time) 
 	if old {
 		select {
 		case <-answered:
-		case <-time.After(probeWithin):
 		case <-ctx.Done():
 		}
 	}

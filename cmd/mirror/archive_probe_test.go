@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"tandem/internal/archive/store"
+	"tandem/internal/config"
+	"tandem/internal/replicate"
+	"tandem/internal/stream"
 )
 
 // flaky is a store that is there or not.
@@ -64,5 +67,38 @@ func TestStoreProbe(t *testing.T) {
 		if err, _ := look(); err != nil {
 			t.Errorf("it is back: %v", err)
 		}
+	})
+}
+
+// hanging is a store that never answers.
+type hanging struct{ store.Store }
+
+func (hanging) Stat(ctx context.Context, _ string) (store.Info, error) {
+	<-ctx.Done()
+	return store.Info{}, ctx.Err()
+}
+
+// Stores that hang are waited for together, and not for so long that nothing is left of the time in which flows are to answer.
+func TestManyStoresThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		b := newBoard(&config.Config{}, replicate.NewBudget(1<<20), &exactMaps{})
+		for _, target := range []string{"B", "C", "D"} {
+			conf := config.Flow{Flow: stream.Flow{Source: "A", Target: target}}
+			f := &flow{}
+			f.settings.Store(&conf)
+			a := &archiving{flow: f, alive: &storeProbe{store: hanging{}, wanted: make(chan struct{}, 1)}, looks: &lookout{}}
+			a.looks.archiving = a
+			go a.alive.run(ctx)
+			b.flows = append(b.flows, f)
+			b.archive(conf.Flow, a)
+		}
+		asked, give := context.WithTimeout(ctx, scrapeWait)
+		defer give()
+		if all := b.Archives(asked); len(all) != 3 || asked.Err() != nil {
+			t.Errorf("%d archives, and the time is over: %v", len(all), asked.Err())
+		}
+		synctest.Wait()
 	})
 }

@@ -17,10 +17,12 @@ func (b *board) Archives(ctx context.Context) (all []status.Archive) {
 	for _, a := range archives {
 		a.alive.want()
 	}
+	waited, cancel := context.WithTimeout(ctx, probeWithin) // for all together: the flows are to be asked, too
+	defer cancel()
 	for _, a := range archives {
 		s, began := a.standing()
 		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind, Durable: durable(s, began), Restorable: a.looks.restorable()}
-		unreachable, since := a.alive.state(ctx)
+		unreachable, since := a.alive.state(waited)
 		switch {
 		case a.failed.Load():
 			one.State, one.Reason = archiveFailed, a.why()
