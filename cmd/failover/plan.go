@@ -71,6 +71,7 @@ failovers in force. What A holds that never reached B is listed. It changes noth
 		cmd.Example = `  failover back plan mm2.properties --from backup --to primary --out back.json`
 	} else {
 		flags.StringVar(&o.mode, "mode", "", "controlled or disaster (default controlled, if A answers)")
+		cli.Offer(cmd, "mode", "controlled", "disaster")
 	}
 	flags.StringVar(&o.from, "from", "", "alias of the cluster that the groups leave")
 	flags.StringVar(&o.to, "to", "", "alias of the cluster where they go on")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tandem/internal/cli"
 	"tandem/internal/status"
 )
 
@@ -156,6 +157,11 @@ func (p *found) standing(f status.Flow) {
 		}
 		reason := cmp.Or(w.reason, "nothing was acknowledged, and no error is known")
 		if len(list) == 1 {
+			held := fmt.Sprintf("%s is held at offset ", list[0].Source) // a halt says all of it itself
+			if rest, ok := strings.CutPrefix(reason, held); ok {
+				p.add(status.Critical, w.alert, f.Name, some(names), since, "the partition stands still at offset %s", rest)
+				continue
+			}
 			p.add(status.Critical, w.alert, f.Name, some(names), since, "the partition stands still (%s): %s", list[0].State, reason)
 			continue
 		}
@@ -186,11 +192,11 @@ func (p *found) groups(now time.Time, f status.Flow, more flowMore) {
 	}
 	if n := g.Positions["unknown"]; n > 0 {
 		names, note := named("unknown")
-		p.add(status.Warning, alertGroupUnknown, f.Name, some(names), time.Time{}, "%d positions of groups have no place on %s and would not be moved: %s", n, f.Target, note)
+		p.add(status.Warning, alertGroupUnknown, f.Name, some(names), time.Time{}, "%s of groups would not be moved, with no place on %s: %s", cli.Counted(int(n), "position"), f.Target, note)
 	}
 	if n := g.Positions["ahead"]; n > 0 {
 		names, note := named("ahead")
-		p.add(status.Warning, alertGroupAhead, f.Name, some(names), time.Time{}, "%d positions of groups are ahead of what %s has: %s", n, f.Target, note)
+		p.add(status.Warning, alertGroupAhead, f.Name, some(names), time.Time{}, "%s of groups ahead of what %s has: %s", cli.Counted(int(n), "position"), f.Target, note)
 	}
 }
 

@@ -41,6 +41,9 @@ func TestTroubles(t *testing.T) {
 	}{
 		{"a flow that has not started", func(r *status.Report) { r.Flows[0].Started = false }, flowMore{}, status.Critical, alertNotRunning, "", nil},
 		{"one partition without a reason", func(r *status.Report) { r.Flows[0].Standing = stands("", "", "orders/1") }, flowMore{}, status.Critical, alertStandsStill, "orders/1", []string{"the partition stands still (halted)", "no error is known"}},
+		{"one that says itself where it is held", func(r *status.Report) {
+			r.Flows[0].Standing = stands("foreign_writer", "a/0 is held at offset 7 (halted): somebody else writes to A.a/0", "a/0")
+		}, flowMore{}, status.Critical, alertForeign, "a/0", []string{"the partition stands still at offset 7 (halted): somebody else writes to A.a/0"}},
 		{"five for one reason", func(r *status.Report) {
 			r.Flows[0].Standing = stands("outage", "a broker of A is away", "a/0", "a/1", "a/2", "a/3", "a/4")
 		}, flowMore{}, status.Critical, alertStandsStill, "a/0, a/1, a/2 and 2 more", []string{"5 partitions", "a broker of A is away"}},
