@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ func TestCommands(t *testing.T) {
 		{"first use", firstUse},
 		{"refused record", refusedRecord},
 		{"failover", moveGroups},
+		{"end of the demo", demoEnds},
 		{"archive", theArchive},
 		{"runbooks", runbooks},
 		{"active-active", activeActive},
@@ -46,14 +48,20 @@ func TestCommands(t *testing.T) {
 
 func build(t *testing.T, r *reader) {
 	r.sh(t, r.follow(t, "make build"))
-	if out := r.sh(t, "bin/mirror version"); !strings.HasPrefix(out, "mirror ") {
+	if out := r.sh(t, r.follow(t, "bin/mirror version")); !strings.HasPrefix(out, "mirror ") {
 		t.Errorf("version: %s", out)
 	}
 }
 
-// demo is seen to its end once, where it stays until Ctrl-C, and stopped half way once.
+// demo is stopped half way once; then it is begun again, and mostly waits while other pages are followed.
 func demo(t *testing.T, r *reader) {
-	out := r.interrupted(t, r.follow(t, "make demo DEMO_FLAGS=--stay", "--stay", "'--for 2s --stay'"), "lost with primary ")
+	r.interrupted(t, r.follow(t, "make demo"), "       2 s ")
+	r.demo = r.begin(t, r.follow(t, "make demo DEMO_FLAGS=--stay", "--stay", "'--for 2s --stay'"))
+}
+
+// demoEnds looks at the end of the story, where it stays until Ctrl-C.
+func demoEnds(t *testing.T, r *reader) {
+	out := r.demo.interrupt(t, "lost with primary ")
 	for _, proof := range []string{
 		`ok +copied to backup +[1-9][0-9,]* orders: missing in between 0, repeated 0, different 0, out of order 0`,
 		`ok +moved group, no gap +[1-9][0-9,]* orders billed: skipped 0, billed twice 0`,
@@ -63,7 +71,6 @@ func demo(t *testing.T, r *reader) {
 			t.Errorf("no proof of %s:\n%s", proof, out)
 		}
 	}
-	r.interrupted(t, r.follow(t, "make demo"), "       2 s ")
 }
 
 // help runs the commands that the pages name without running them.
@@ -79,8 +86,18 @@ func help(t *testing.T, r *reader) {
 		}
 	}
 	helpOfArchive(t, r)
-	helpOfVerb(t, r, "mirror check")
-	helpOfVerb(t, r, "mirror reload")
+	for _, verb := range []string{"failover drill", "failover plan", "mirror check", "mirror reload"} {
+		helpOfVerb(t, r, verb)
+	}
+	completions(t, r)
+	for _, command := range r.documented {
+		if flags, ok := strings.CutPrefix(command, "mirror FILE --"); ok {
+			r.follow(t, command)
+			if flag, _, _ := strings.Cut(flags, " "); !strings.Contains(r.sh(t, "bin/mirror --help"), "--"+flag) {
+				t.Errorf("help of mirror does not know --%s", flag)
+			}
+		}
+	}
 	for command, sub := range map[string]string{
 		"mirror FILE":     "",
 		"mirror demo":     "demo",
@@ -101,6 +118,18 @@ func help(t *testing.T, r *reader) {
 	} {
 		if out := r.sh(t, "bin/failover "+sub+" --help"); !strings.Contains(out, r.follow(t, command)) {
 			t.Errorf("help does not say %q:\n%s", command, out)
+		}
+	}
+}
+
+// completions are for all commands and shells that docs/running.md names.
+func completions(t *testing.T, r *reader) {
+	r.follow(t, "mirror completion bash")
+	for _, command := range []string{"mirror", "failover", "archive"} {
+		for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+			if out := r.sh(t, "bin/"+command+" completion "+shell); !strings.Contains(out, command) {
+				t.Errorf("completion of %s for %s: %.200s", command, shell, out)
+			}
 		}
 	}
 }
@@ -151,6 +180,13 @@ func helpOfVerb(t *testing.T, r *reader, verb string) {
 func targets(t *testing.T, r *reader) {
 	for _, command := range []string{"make test", "make test-unit", "make soak", "make lint"} {
 		r.sh(t, strings.Replace(r.follow(t, command), "make", "make -n", 1))
+	}
+	r.sh(t, r.follow(t, "make dist")+" PLATFORMS=linux/"+runtime.GOARCH)
+	if sums, err := os.ReadFile(filepath.Join(r.dir, "dist/SHA256SUMS")); err != nil || !strings.Contains(string(sums), "-linux-"+runtime.GOARCH+".tar.gz") {
+		t.Errorf("sums: %v %s", err, sums)
+	}
+	if out := r.sh(t, r.follow(t, "make help")); !strings.Contains(out, "soak ") {
+		t.Errorf("targets: %s", out)
 	}
 	for _, command := range r.documented {
 		if strings.HasPrefix(command, "make bench") {

@@ -34,6 +34,7 @@ type reader struct {
 	t               *testing.T
 	dir             string
 	documented      []string // commands
+	demo            *begun   // that goes on while other pages are followed
 	followed        []string
 	primary, backup *realkafka.Cluster
 }
@@ -111,31 +112,47 @@ func (r *reader) sh(t *testing.T, line string) string {
 	return string(out)
 }
 
-// interrupted runs a command until its output contains a text, then presses Ctrl-C: the whole group of processes hears of it.
-// It returns all that was written to the end.
+// interrupted runs a command until its output contains a text, then presses Ctrl-C. It returns all that was written to the end.
 func (r *reader) interrupted(t *testing.T, line, text string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "out")
-	file, err := os.Create(out)
+	return r.begin(t, line).interrupt(t, text)
+}
+
+// begun is a command that runs.
+type begun struct {
+	line, out string
+	cmd       *exec.Cmd
+}
+
+// begin starts a command; it outlives the test that starts it, but not TestCommands.
+func (r *reader) begin(t *testing.T, line string) *begun {
+	t.Helper()
+	b := &begun{line: line, out: filepath.Join(r.t.TempDir(), "out"), cmd: exec.Command("sh", "-c", line)}
+	file, err := os.Create(b.out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.Command("sh", "-c", line)
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = r.dir, file, file, &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr, b.cmd.SysProcAttr = r.dir, file, file, &syscall.SysProcAttr{Setpgid: true}
+	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	group := -cmd.Process.Pid
-	defer func() { _ = syscall.Kill(group, syscall.SIGKILL) }() // none is left where all went well
+	r.t.Cleanup(func() { _ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) }) // none is left where all went well
+	return b
+}
+
+// interrupt waits for a text and presses Ctrl-C: the whole group of processes hears of it.
+func (b *begun) interrupt(t *testing.T, text string) string {
+	t.Helper()
+	group := -b.cmd.Process.Pid
 	written := func() string {
-		b, err := os.ReadFile(out)
+		out, err := os.ReadFile(b.out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(b)
+		return string(out)
 	}
-	eventually(t, fmt.Sprintf("%q of %s", text, line), func() error {
+	eventually(t, fmt.Sprintf("%q of %s", text, b.line), func() error {
 		if !strings.Contains(written(), text) {
 			return errors.New(written())
 		}
@@ -144,10 +161,10 @@ func (r *reader) interrupted(t *testing.T, line, text string) string {
 	if err := syscall.Kill(group, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end of "+line, func() error {
+	eventually(t, "the end of "+b.line, func() error {
 		if err := syscall.Kill(group, 0); !errors.Is(err, syscall.ESRCH) {
 			var status syscall.WaitStatus
-			_, _ = syscall.Wait4(cmd.Process.Pid, &status, syscall.WNOHANG, nil) // a zombie is still of the group
+			_, _ = syscall.Wait4(b.cmd.Process.Pid, &status, syscall.WNOHANG, nil) // a zombie is still of the group
 			return fmt.Errorf("still running: %w", err)
 		}
 		return nil
@@ -336,23 +353,41 @@ func first(t *testing.T, c *realkafka.Cluster, topic string, records int) (value
 	return values
 }
 
-// all are the records of partition 0 of a topic, up to its end; those that were found where there is none within a few seconds.
+// all are the records of partition 0 of a topic, up to its end; none where there is no such topic.
 func all(t *testing.T, c *realkafka.Cluster, topic string) (list []*kgo.Record) {
 	t.Helper()
+	end := int64(0)
+	ask(t, c, func(ctx context.Context, client *kgo.Client) error {
+		request, of, in := kmsg.NewPtrListOffsetsRequest(), kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
+		in.Timestamp, in.CurrentLeaderEpoch = -1, -1
+		of.Topic, of.Partitions = topic, append(of.Partitions, in)
+		request.Topics = append(request.Topics, of)
+		response, err := request.RequestWith(ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode)
+		}
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return nil
+		}
+		if err == nil {
+			end = response.Topics[0].Partitions[0].Offset
+		}
+		return err
+	})
+	if end == 0 {
+		return nil
+	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Direct), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	for end, reached := int64(1), int64(0); reached < end && ctx.Err() == nil; {
-		client.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) {
-			end = max(p.HighWatermark, 1)
-			for _, r := range p.Records {
-				list, reached = append(list, r), r.Offset+1
-			}
-		})
+	ctx := expiring(t, patience)
+	for reached := int64(0); reached < end; {
+		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { list, reached = append(list, r), r.Offset+1 })
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("read %s: %d of %d: %v", topic, reached, end, err)
+		}
 	}
 	return list
 }

@@ -221,6 +221,7 @@ var differs = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
 	{regexp.MustCompile(`\b\d+(?:\.\d+)? (?:B|kB|MB|GB)(?:/s)?\b`), "SIZE"},
 	{regexp.MustCompile(`\b(?:\d+(?:\.\d+)?(?:h|ms|m|s|µs))+\b`), "LENGTH"},
+	{regexp.MustCompile(`(?m)(?:always|since TIME)$`), "EXISTED"}, // what was there when an archive began
 	{regexp.MustCompile(`\bnow\b|TIME, LENGTH old`), "SEEN"},
 	{regexp.MustCompile(`"(since|at|id|digest)":"[^"]*"`), `"$1":"-"`},
 	{regexp.MustCompile(`"([a-z_]*seconds)":[0-9.e+-]+`), `"$1":0`},
