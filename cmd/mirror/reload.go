@@ -72,7 +72,7 @@ func (l *reloader) reload(_ context.Context, dry bool) (reloaded, error) {
 		}
 	}
 	if dry {
-		return done, nil
+		return done, l.usable(next)
 	}
 	for _, w := range next.Warnings {
 		if !slices.Contains(l.applied.Warnings, w) {

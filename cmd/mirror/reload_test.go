@@ -200,3 +200,22 @@ func TestCredentialsOfAnotherMechanismWait(t *testing.T) {
 		t.Error("which file a mirror runs with is not told")
 	}
 }
+
+// What a reload would refuse, its dry run refuses too.
+func TestDryReloadRefusesTheSame(t *testing.T) {
+	l, _, _ := reloading(t)
+	played(t, "exit 0", "exit 0")
+	text, err := os.ReadFile(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, l.path, string(text)+"drill.schedule = @daily\ndrill.reports = "+filepath.Join(t.TempDir(), "nowhere")+"\n")
+	for _, dry := range []bool{true, false} {
+		if _, err := l.reload(t.Context(), dry); err == nil || !strings.Contains(err.Error(), "there is no directory") {
+			t.Errorf("dry run %v: error is %v", dry, err)
+		}
+	}
+	if l.applied != l.started {
+		t.Error("a file that was refused counts as applied")
+	}
+}

@@ -56,7 +56,7 @@ func (p *Pipe) stateOf(part *partition, now time.Time) (State, Cause, string) {
 	case part.outage != "":
 		return Stalled, part.cause, part.outage
 	case part.phase == retrying && part.failure != nil:
-		return Stalled, outageOf(part.failure), root(part.failure).Error()
+		return Stalled, outageOf(part.failure), "cannot write to " + p.flow.Target + ": " + root(part.failure).Error()
 	}
 	if _, led := p.sourceLeaders[part.Source]; !led && p.sourceLeaders != nil {
 		return Stalled, Leaderless, "no leader in " + p.flow.Source
