@@ -316,8 +316,9 @@ type replication struct {
 	begun     bool          // the pipe was given its first partitions; of keepTopics
 	round     chan struct{} // the members of the group have changed, or what they want
 
-	giving sync.Mutex // held while the pipe is given its partitions; guards told
-	told   string     // how many partitions are replicated, as last told
+	giving sync.Mutex                  // held while the pipe is given its partitions; guards what follows
+	told   string                      // how many partitions are replicated, as last told
+	stuck  map[stream.Partition]string // remote partitions that could not be begun with, by why
 
 	handing sync.Mutex // guards what follows, and pipe; never held over a request, since the group's heartbeats wait for it
 	latest  topics.Snapshot

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -14,8 +15,9 @@ import (
 type holding struct {
 	mu      sync.Mutex // guards what follows
 	remotes map[stream.Partition]bool
-	leaving map[stream.Partition]bool // of remotes: they are about to be given up, and nothing more is sent
-	orphans map[stream.Partition]bool // what was given up because the group did not answer, until it does
+	leaving map[stream.Partition]bool   // of remotes: they are about to be given up, and nothing more is sent
+	orphans map[stream.Partition]bool   // what was given up because the group did not answer, until it does
+	coming  map[stream.Partition]string // what the group has given us and we cannot take over, by why
 	duties  bool
 	kept    *kept     // for the archive; nil before the group has answered
 	since   time.Time // when it was made
@@ -147,6 +149,32 @@ func (h *holding) orphan(remotes []stream.Partition) {
 	for _, p := range remotes {
 		h.orphans[p] = true
 	}
+}
+
+// waits notes what is ours by the group, and why it cannot be taken over; without a reason nothing is in the way any more.
+func (h *holding) waits(remotes []stream.Partition, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range remotes {
+		if why == "" {
+			delete(h.coming, p)
+			continue
+		}
+		if h.coming == nil {
+			h.coming = make(map[stream.Partition]string)
+		}
+		h.coming[p] = cmp.Or(h.coming[p], why) // the first one: each other would begin anew what is known of the partition
+	}
+}
+
+// waiting is why a partition that is ours cannot be taken over; empty for all others.
+func (h *holding) waiting(remote stream.Partition) string {
+	if h == nil {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.coming[remote]
 }
 
 func (h *holding) orphaned(remote stream.Partition) bool {

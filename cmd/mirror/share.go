@@ -156,10 +156,19 @@ func (r *replication) split(list []stream.Partition) (remotes []stream.Partition
 
 // gained takes partitions over. What whoever had them before has noted is read first.
 func (r *replication) gained(ctx context.Context, list []stream.Partition) {
-	if err := r.persist(ctx, "read what other processes have noted", r.catchUp); err != nil {
+	remotes, duties := r.split(list)
+	defer r.hold.waits(remotes, "")
+	err := r.persist(ctx, "read what other processes have noted", func(ctx context.Context) error {
+		err := r.catchUp(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.hold.waits(remotes, "cannot read what other processes have noted: "+kafka.Explain(err))
+			r.watch(ctx)
+		}
+		return err
+	})
+	if err != nil {
 		return // ctx has ended
 	}
-	remotes, duties := r.split(list)
 	r.archive.placeAnew()
 	if duties {
 		r.hold.takeDuties()
@@ -167,6 +176,16 @@ func (r *replication) gained(ctx context.Context, list []stream.Partition) {
 	r.hold.add(remotes)
 	r.hold.keep()
 	r.archive.assign()
+}
+
+// watch has the pipe show what is ours and cannot be begun with.
+func (r *replication) watch(ctx context.Context) {
+	r.handing.Lock()
+	pipe := r.pipe
+	r.handing.Unlock()
+	if pipe != nil {
+		_ = r.give(ctx) // a pipe that has ended shows nothing, and says so
+	}
 }
 
 // lost gives partitions up. gently says that the others wait until nothing more is written to them; otherwise they may be somebody

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,4 +185,55 @@ func TestNotReadyBeforeTheGroupHasAnswered(t *testing.T) {
 	if s := r.board.Report(ctx); !s.Ready || !s.Flows[0].Started || !r.board.snapshot().Ready {
 		t.Errorf("not ready: %+v", s)
 	}
+}
+
+// nowhere is a cluster that does not answer.
+type nowhere struct{}
+
+func (nowhere) Leaders(context.Context, []string) (map[stream.Partition]stream.Leader, error) {
+	return nil, errors.New("nobody answers")
+}
+
+// What is ours and cannot be begun with stands still, as everybody can see.
+func TestWhatCannotBeBegunWithIsSeen(t *testing.T) {
+	r := sharing(t)
+	pipe := replicate.New(replicate.Config{Flow: r.conf().Flow, Source: nowhere{}, Target: nowhere{}, Budget: r.budget, Report: r.report})
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- pipe.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-ran
+	}()
+	r.failed = newFailedOver(r.flow)
+	r.setPipe(pipe)
+	r.board.flows = []*flow{r.flow}
+	r.board.show(r.conf().Flow, pipe)
+	r.hold.keep()
+	standing := func(story string, want ...string) {
+		t.Helper()
+		if err := r.give(ctx); err != nil {
+			t.Fatal(err)
+		}
+		s := r.board.Report(ctx)
+		if len(s.Flows[0].Standing) != len(want) || s.Ready == (len(want) > 0) {
+			t.Fatalf("%s: ready %v: %+v", story, s.Ready, s.Flows[0].Standing)
+		}
+		for i, reason := range want {
+			if !strings.Contains(s.Flows[0].Standing[i].Reason, reason) {
+				t.Errorf("%s: %+v", story, s.Flows[0].Standing[i])
+			}
+		}
+	}
+	standing("nothing is ours")
+	r.hold.waits([]stream.Partition{remoteOf(0)}, "cannot read what other processes have noted: no leader")
+	standing("it is, by the group", "what other processes have noted: no leader")
+	r.hold.add([]stream.Partition{remoteOf(0)})
+	r.hold.waits([]stream.Partition{remoteOf(0)}, "")
+	standing("before it was tried")
+	mine := []replicate.Assignment{{Source: stream.Partition{Topic: "orders"}, Remote: remoteOf(0)}}
+	r.stuckBy(mine, errors.New("find the ends of A.orders/0: no leader"))
+	standing("it cannot be begun with", "where it goes on is not known: find the ends of A.orders/0: no leader")
+	r.stuckBy(mine, nil)
+	standing("the way is free")
 }

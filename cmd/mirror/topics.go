@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tandem/internal/kafka"
 	"tandem/internal/replicate"
 	"tandem/internal/replicate/topics"
 	"tandem/internal/stream"
@@ -136,10 +138,27 @@ func (r *replication) hand(ctx context.Context) error {
 	r.offsets.below(all)
 	mine := slices.DeleteFunc(all, func(a replicate.Assignment) bool { return !r.hold.copies(a.Remote) })
 	err := r.offsets.begin(ctx, mine, r.memory) // also with what a failover holds: it is still translated
+	r.stuckBy(mine, err)
 	if gave := r.give(ctx); gave != nil {
 		return gave
 	}
 	return err
+}
+
+// stuckBy notes why partitions could not be begun with.
+func (r *replication) stuckBy(mine []replicate.Assignment, err error) {
+	r.giving.Lock()
+	defer r.giving.Unlock()
+	was := r.stuck
+	r.stuck = make(map[stream.Partition]string)
+	if err == nil {
+		return
+	}
+	for _, a := range mine {
+		if !r.offsets.begun(a.Remote) {
+			r.stuck[a.Remote] = cmp.Or(was[a.Remote], fmt.Sprintf("where it goes on is not known: %s", kafka.Explain(err)))
+		}
+	}
 }
 
 // give gives the pipe what falls to this process, was begun with, and no failover holds; what was given up because the group does not
@@ -155,6 +174,10 @@ func (r *replication) give(ctx context.Context) error {
 	for _, a := range assignments(latest) {
 		switch {
 		case r.hold.copies(a.Remote) && r.offsets.begun(a.Remote):
+		case r.hold.copies(a.Remote) && r.stuck[a.Remote] != "":
+			a.Watch = r.stuck[a.Remote]
+		case !r.hold.copies(a.Remote) && r.hold.waiting(a.Remote) != "":
+			a.Watch = r.hold.waiting(a.Remote)
 		case r.hold.orphaned(a.Remote):
 			a.Watch = fmt.Sprintf("the group of %s does not answer, so that nobody copies the partition; it goes on when the group does", r.conf().Target)
 		default:
