@@ -179,7 +179,7 @@ func (r *replication) give(ctx context.Context) error {
 		case !r.hold.copies(a.Remote) && r.hold.waiting(a.Remote) != "":
 			a.Watch = r.hold.waiting(a.Remote)
 		case r.hold.orphaned(a.Remote):
-			a.Watch = fmt.Sprintf("the group of %s does not answer, so that nobody copies the partition; it goes on when the group does", r.conf().Target)
+			a.Watch = fmt.Sprintf("group %s of %s, which says who copies what, does not answer: nothing is copied until it does; is %[2]s up?", r.conf().Sharing.Group, r.conf().Target)
 		default:
 			continue
 		}
