@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -138,9 +137,10 @@ func (n *night) known(t *testing.T, group, topic string, at int64) {
 // checkpointed looks whether the newest checkpoint of a group in partition 0 of a topic is of an offset of the source.
 func checkpointed(t *testing.T, c *realkafka.Cluster, source, group, topic string, at int64) error {
 	t.Helper()
-	upstream := int64(-1)
+	remote, upstream := source+"."+topic, int64(-1)
+	key := fmt.Sprintf("\x00%c%s\x00%c%s\x00\x00\x00\x00", len(group), group, len(remote), remote) // two strings, partition 0
 	for _, r := range all(t, c, source+".checkpoints.internal") {
-		if len(r.Value) >= 10 && bytes.Contains(r.Key, []byte(group)) && bytes.Contains(r.Key, []byte(topic)) {
+		if len(r.Value) >= 10 && string(r.Key) == key {
 			upstream = int64(binary.BigEndian.Uint64(r.Value[2:])) //nolint:gosec // an offset, as Kafka writes it
 		}
 	}
