@@ -174,7 +174,7 @@ func (d *drilling) keep(stderr io.Writer) {
 			"compared": d.counts.Compared, "findings": int64(d.failures())},
 	}
 	if !d.report.Passed {
-		out.Summary = fmt.Sprintf("%s; %s", count(d.failures(), "finding"), d.numbers())
+		out.Summary = fmt.Sprintf("%s, which the report of the drill names; %s", count(d.failures(), "finding"), d.numbers())
 	}
 	if _, err := reports.Put(ctx, d.open.store, out); err != nil {
 		fmt.Fprintf(stderr, "warning: how it came out is not kept in the store, so mirror's metrics and status page do not show it "+

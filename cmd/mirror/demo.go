@@ -57,8 +57,8 @@ Exit statuses: 0 everything was as promised, 1 something was not, or it was stop
 			if opts.rate < 1 || opts.rate > 100_000 {
 				return cannotRun{fmt.Errorf("--rate is %d; it must be from 1 to 100000 orders a second", opts.rate)}
 			}
-			if opts.acts.flow < 0 {
-				return cannotRun{fmt.Errorf("--for is %v; it must not be negative", opts.acts.flow)}
+			if opts.acts.flow < time.Second {
+				return cannotRun{fmt.Errorf("--for is %v; it must be a second or more, such as 10s", opts.acts.flow)}
 			}
 			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts)
 		},

@@ -215,7 +215,7 @@ func runDrill(ctx context.Context, file, kind string, f *config.Flow) (report dr
 	if report, decodeErr := drill.Decode(out.buf); decodeErr == nil {
 		return report, nil
 	}
-	return report, fmt.Errorf("%s could not run: %s", strings.Join(args[:2], " "), trouble.line(err))
+	return report, fmt.Errorf("%s could not run: %s", strings.Join(args[:2], " "), strings.TrimPrefix(trouble.line(err), args[0]+": "))
 }
 
 // sibling finds a command of ours: beside this one, or else in PATH.

@@ -312,6 +312,7 @@ func TestCannotRun(t *testing.T) {
 		{"an argument to demo", []string{"demo", "fast"}, "fast"},
 		{"a rate of nothing", []string{"demo", "--rate", "0"}, "--rate is 0"},
 		{"a negative time", []string{"demo", "--for", "-1s"}, "--for is -1s"},
+		{"no time", []string{"demo", "--for", "0s"}, "--for is 0s"},
 		{"a time without a unit", []string{"demo", "--for", "20"}, "--for"},
 		{"a position without an offset", []string{"position", idle, "a->b", "orders/0"}, "four arguments, not 3"},
 		{"a position of a whole topic", []string{"position", idle, "a->b", "orders", "5"}, "\"orders\" is no partition"},
