@@ -192,11 +192,11 @@ func (p *found) groups(now time.Time, f status.Flow, more flowMore) {
 	}
 	if n := g.Positions["unknown"]; n > 0 {
 		names, note := named("unknown")
-		p.add(status.Warning, alertGroupUnknown, f.Name, some(names), time.Time{}, "%s of groups would not be moved, with no place on %s: %s", cli.Counted(int(n), "position"), f.Target, note)
+		p.add(status.Warning, alertGroupUnknown, f.Name, some(names), time.Time{}, "%s of groups would not be moved, with no place on %s: %s", cli.Counted(n, "position"), f.Target, note)
 	}
 	if n := g.Positions["ahead"]; n > 0 {
 		names, note := named("ahead")
-		p.add(status.Warning, alertGroupAhead, f.Name, some(names), time.Time{}, "%s of groups ahead of what %s has: %s", cli.Counted(int(n), "position"), f.Target, note)
+		p.add(status.Warning, alertGroupAhead, f.Name, some(names), time.Time{}, "%s of groups ahead of what %s has: %s", cli.Counted(n, "position"), f.Target, note)
 	}
 }
 
