@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -53,12 +54,7 @@ func levelAt(level zap.AtomicLevel, report stream.Report) http.Handler {
 }
 
 func parsedLevel(name string) (zapcore.Level, bool) {
-	for _, l := range logLevels {
-		if l == name {
-			return levelNamed(name), true
-		}
-	}
-	return 0, false
+	return levelNamed(name), slices.Contains(logLevels, name)
 }
 
 func refuseLevel(w http.ResponseWriter, code int, why string) {
