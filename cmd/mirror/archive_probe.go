@@ -62,9 +62,9 @@ func (p *storeProbe) want() {
 	}
 }
 
-// state is why the store does not answer, and since when; nil: it does. What was found out a moment ago will do; where nobody has asked for
+// state is since when the store does not answer, and why; nil: it does. What was found out a moment ago will do; where nobody has asked for
 // longer, the answer that want has asked for is waited for, as long as ctx lasts.
-func (p *storeProbe) state(ctx context.Context) (failed error, since time.Time) {
+func (p *storeProbe) state(ctx context.Context) (since time.Time, failed error) {
 	answered := p.answered.wait()
 	p.mu.Lock()
 	old := time.Since(p.asked) >= 2*probeEvery
@@ -77,7 +77,7 @@ func (p *storeProbe) state(ctx context.Context) (failed error, since time.Time) 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.failed, p.since
+	return p.since, p.failed
 }
 
 // run asks whenever somebody wants to know, until ctx ends.

@@ -33,14 +33,14 @@ func TestStoreProbe(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go p.run(ctx)
-		look := func() (error, time.Time) {
+		look := func() (time.Time, error) {
 			p.want()
 			return p.state(ctx)
 		}
-		if err, _ := look(); err != nil || s.asked != 1 {
+		if _, err := look(); err != nil || s.asked != 1 {
 			t.Errorf("a store that has no such object: %v after %d questions", err, s.asked)
 		}
-		if err, _ := look(); err != nil || s.asked != 1 {
+		if _, err := look(); err != nil || s.asked != 1 {
 			t.Errorf("asked again at once: %v, %d questions", err, s.asked)
 		}
 
@@ -50,21 +50,21 @@ func TestStoreProbe(t *testing.T) {
 			t.Errorf("%d questions while nobody wanted to know", s.asked)
 		}
 		began := time.Now()
-		err, since := look() // what was true an hour ago will not do
+		since, err := look() // what was true an hour ago will not do
 		if !errors.Is(err, away) || s.asked != 3 || since.Before(began) {
 			t.Errorf("%v since %v, after %d questions", err, since, s.asked)
 		}
 		time.Sleep(3 * time.Second) //nolint:forbidigo // of synctest's clock
-		look()
+		_, _ = look()
 		synctest.Wait()
 		time.Sleep(time.Second) //nolint:forbidigo // of synctest's clock
-		if _, again := look(); !again.Equal(since) {
+		if again, _ := look(); !again.Equal(since) {
 			t.Errorf("away since %v, and then since %v", since, again)
 		}
 
 		s.err = nil
 		time.Sleep(time.Minute) //nolint:forbidigo // of synctest's clock
-		if err, _ := look(); err != nil {
+		if _, err := look(); err != nil {
 			t.Errorf("it is back: %v", err)
 		}
 	})

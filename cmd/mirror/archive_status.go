@@ -22,7 +22,7 @@ func (b *board) Archives(ctx context.Context) (all []status.Archive) {
 	for _, a := range archives {
 		s, began := a.standing()
 		one := status.Archive{Flow: a.conf().Flow.String(), State: archiveGoesOn, Age: age(s).Seconds(), Behind: s.Behind, Durable: durable(s, began), Restorable: a.looks.restorable()}
-		unreachable, since := a.alive.state(waited)
+		since, unreachable := a.alive.state(waited)
 		switch {
 		case a.failed.Load():
 			one.State, one.Reason = archiveFailed, a.why()

@@ -116,7 +116,7 @@ func (f *flow) rehearse(ctx context.Context) error {
 		due := f.conf().Drill.Next(time.Now())
 		if !await(ctx, due, renewed) {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it has ended
 			}
 			continue
 		}

@@ -174,7 +174,7 @@ func TestNotReadyBeforeTheGroupHasAnswered(t *testing.T) {
 	go func() { ran <- pipe.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ran
+		_ = <-ran // of a pipe that was told to end
 	}()
 	r.board.flows = []*flow{r.flow}
 	r.board.show(r.conf().Flow, pipe)
@@ -203,7 +203,7 @@ func TestWhatCannotBeBegunWithIsSeen(t *testing.T) {
 	go func() { ran <- pipe.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ran
+		_ = <-ran // of a pipe that was told to end
 	}()
 	r.failed = newFailedOver(r.flow)
 	r.setPipe(pipe)
