@@ -174,7 +174,9 @@ func TestNotReadyBeforeTheGroupHasAnswered(t *testing.T) {
 	go func() { ran <- pipe.Run(ctx) }()
 	defer func() {
 		cancel()
-		_ = <-ran // of a pipe that was told to end
+		if err := <-ran; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}()
 	r.board.flows = []*flow{r.flow}
 	r.board.show(r.conf().Flow, pipe)
@@ -203,7 +205,9 @@ func TestWhatCannotBeBegunWithIsSeen(t *testing.T) {
 	go func() { ran <- pipe.Run(ctx) }()
 	defer func() {
 		cancel()
-		_ = <-ran // of a pipe that was told to end
+		if err := <-ran; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}()
 	r.failed = newFailedOver(r.flow)
 	r.setPipe(pipe)
