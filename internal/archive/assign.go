@@ -133,7 +133,10 @@ func (a *Archiver) track(p stream.Partition, topic stream.Topic, before map[stri
 		delete(a.ended, p.Topic)
 	}
 	a.drop(p, now) // of the time before it was given up: it is read again
-	t := &track{source: p, asked: topic.ID, topic: now, unsure: true, behind: time.Now(), heard: time.Now(), offeredAt: time.Now(), end: -1, empty: -1}
+	t := &track{source: p, asked: topic.ID, topic: now, unsure: true, behind: time.Now(), heard: time.Now(), end: -1, empty: -1}
+	if a.cfg.Offers {
+		t.offeredAt = time.Now() // the first offer may be on its way
+	}
 	t.built = bundle.Position{Topic: now, Partition: p.Number, LeaderEpoch: -1}
 	a.tracks[p] = t
 	pos, has := a.ledger[p]

@@ -34,7 +34,7 @@ func (a *Archiver) silent() (all []stream.Partition) {
 	defer a.mu.Unlock()
 	now := time.Now()
 	for p, t := range a.tracks {
-		if t.placed && !t.busy && t.due.Sub(now) > firstLook && (!a.cfg.Offers || now.Sub(t.offeredAt) >= quiet || t.offered < t.at.next) {
+		if t.placed && !t.busy && t.due.Sub(now) > firstLook && (now.Sub(t.offeredAt) >= quiet || t.offered < t.at.next) {
 			all = append(all, p)
 		}
 	}
