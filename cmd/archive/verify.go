@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -115,6 +116,8 @@ func (v *verifying) run(cmd *cobra.Command, file string) error {
 		return err
 	case len(report.Findings) > 0:
 		return refused{fmt.Errorf("%s", count(len(report.Findings), "finding"))}
+	case report.Objects == 0 && report.Complete && !v.partial():
+		return refused{errors.New("there is no bundle: nothing has been archived yet, or all of it is gone")}
 	}
 	return nil
 }

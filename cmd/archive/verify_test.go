@@ -40,7 +40,7 @@ func (s *shelf) kept() (all []string) {
 
 func TestVerifyKeepsHowItCameOut(t *testing.T) {
 	s := newShelf(t)
-	must(t, statusDone, "0 bundles", "verify", s.file)
+	must(t, statusRefused, "there is no bundle", "verify", s.file)
 	if kept := s.kept(); len(kept) > 0 {
 		t.Errorf("nothing was proved of an empty archive: %q", kept)
 	}

@@ -143,7 +143,7 @@ func (d *desk) prepare(ctx context.Context) error {
 	d.done = noted.records.Find(d.plan.ID)
 	d.mover = &failover.Mover{
 		Target: p.toAdmin, Logs: p.toAdmin, Notes: &notes{admin: keeper, flow: flow},
-		Failovers: noted.records.All(), Now: time.Now, By: operator(), Explain: kafka.Explain,
+		Failovers: noted.records.All(), Noted: noted.known.Groups, Now: time.Now, By: operator(), Explain: kafka.Explain,
 		Progress: func(done, all int) { d.line.Show("%d of %d groups", done, all) },
 	}
 	source, cancel := context.WithTimeout(ctx, p.sourceWait)

@@ -37,6 +37,9 @@ func (m *Mover) Check(ctx context.Context, p Plan, done *Record, maxAge time.Dur
 			return c.problems, err
 		}
 	}
+	if done == nil && p.Mode == Disaster {
+		c.news()
+	}
 	return c.problems, nil
 }
 
@@ -48,6 +51,24 @@ type checker struct {
 
 func (c *checker) say(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// news are groups that the lost cluster was heard to have moved since the plan was made, because it was there again for a while. Where the plan
+// would put them they would read all of that once more.
+func (c *checker) news() {
+	for _, g := range c.plan.Groups {
+		noted := c.mover.Noted[g.Group]
+		if !noted.At.After(g.Seen) {
+			continue
+		}
+		for _, p := range g.Positions {
+			if at, ok := noted.Offsets[p.SourcePartition()]; ok && at.Offset != p.Source {
+				c.say("group %s has moved from %d to %d in %s of %s since the plan was made: make a new one",
+					g.Group, p.Source, at.Offset, p.SourcePartition(), c.plan.From.Alias)
+				break
+			}
+		}
+	}
 }
 
 // logs makes sure that the remote partitions are those that were planned with.

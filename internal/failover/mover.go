@@ -42,10 +42,11 @@ type Notes interface {
 // Mover carries plans out and puts them back. Each step can be repeated: what has been done is seen in the target's offsets.
 type Mover struct {
 	Target    Offsets
-	Logs      Logs     // of the same cluster
-	Source    Groups   // of the cluster that groups leave; nil where it does not answer
-	Notes     Notes    // of the flow's topic
-	Failovers []Record // that it holds
+	Logs      Logs                           // of the same cluster
+	Source    Groups                         // of the cluster that groups leave; nil where it does not answer
+	Notes     Notes                          // of the flow's topic
+	Failovers []Record                       // that it holds
+	Noted     map[string]stream.GroupOffsets // by group, what it last heard of their offsets on the cluster that they leave
 	Now       func() time.Time
 	By        string              // user@host
 	Progress  func(done, all int) // groups; may be nil

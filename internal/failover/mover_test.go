@@ -397,6 +397,18 @@ func TestStalePlans(t *testing.T) {
 			p.Mode = Disaster
 			a.offsets["group-2"][at("orders/0")] = stream.Committed{Offset: 21}
 		}, ""},
+		"heard to have gone on before a disaster": {func(m *Mover, p *Plan, _, _ *memory) {
+			p.Mode, m.Source = Disaster, nil
+			m.Noted = map[string]stream.GroupOffsets{"group-2": {At: p.Groups[0].Seen.Add(time.Minute), Offsets: map[stream.Partition]stream.Committed{at("orders/0"): {Offset: 21}}}}
+		}, "group group-2 has moved from 20 to 21 in orders/0 of A since the plan was made: make a new one"},
+		"heard of before the plan": {func(m *Mover, p *Plan, _, _ *memory) {
+			p.Mode, m.Source = Disaster, nil
+			m.Noted = map[string]stream.GroupOffsets{"group-2": {At: p.Groups[0].Seen, Offsets: map[stream.Partition]stream.Committed{at("orders/0"): {Offset: 21}}}}
+		}, ""},
+		"heard again where it was": {func(m *Mover, p *Plan, _, _ *memory) {
+			p.Mode, m.Source = Disaster, nil
+			m.Noted = map[string]stream.GroupOffsets{"group-2": {At: p.Groups[0].Seen.Add(time.Minute), Offsets: map[stream.Partition]stream.Committed{at("orders/0"): {Offset: 20}}}}
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, a, b := stage(t)
