@@ -200,6 +200,7 @@ func TestDrillsAfterAReload(t *testing.T) {
 		played(t, "exit 2", "exit 2")
 		f, _ := drilled(t, "")
 		f.throttle = replicate.NewThrottle()
+		f.hold = newHolding() // another process is on duty
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- f.rehearse(ctx) }()
@@ -213,7 +214,6 @@ func TestDrillsAfterAReload(t *testing.T) {
 				t.Errorf("%s drill was due at %v, before anybody wanted it", d.Kind, d.Due)
 			}
 		}
-		f.hold = newHolding()          // another process is on duty
 		time.Sleep(8 * 24 * time.Hour) //nolint:forbidigo // of synctest's clock
 		synctest.Wait()
 		if n := len(f.rehearsal.last); n != 1 {

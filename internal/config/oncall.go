@@ -45,10 +45,10 @@ var statusKeys = []key{
 // drillKeys are those of rehearsals.
 var drillKeys = []key{
 	{name: "drill.schedule", scopes: flow | bare, kind: text, live: true, own: true,
-		meaning: "When `mirror` runs `failover drill`, and `archive drill` where the flow archives, in the five fields of cron or as `@daily`, in the machine's time zone unless it begins with `CRON_TZ=ZONE`. Of several processes that share the flow one does. `failover` and `archive` must be beside `mirror` or in PATH. Empty: never.",
+		meaning: "When `mirror` runs `failover drill`, and `archive drill` where the flow archives, in the five fields of cron or as `@daily`, in the machine's time zone unless it begins with `CRON_TZ=ZONE`. Of several processes that share the flow one does. `failover` and `archive` must be beside `mirror` or in PATH. Written bare it reaches every flow; one that has nothing to rehearse yet (no topics, an empty archive) fails its drills, so write it for flows, as `A->B.drill.schedule`, where one of two is idle. Empty: never.",
 		change:  "As soon as it runs: an untested switch is no switch. `0 3 * * 1` is Mondays at three."},
 	{name: "drill.reports", scopes: flow | bare, kind: text, live: true, own: true,
-		meaning: "Directory for the reports of scheduled drills, as JSON and as an HTML page each. Empty: the outcome is kept, the reports are not.",
+		meaning: "Directory for the reports of scheduled drills, as JSON and as an HTML page each; they are never removed. Empty: the outcome is kept, the reports are not.",
 		change:  "Where auditors want to see them."},
 	{name: "drill.records", scopes: flow | bare, kind: integer, def: "100", min: 1, live: true, own: true,
 		meaning: "Records that a scheduled drill compares in each partition.", change: "Raise it for a longer look."},

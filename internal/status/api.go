@@ -87,7 +87,7 @@ type Member struct {
 type Drill struct {
 	Kind    string    `json:"kind"` // failover or archive
 	Flow    string    `json:"flow"`
-	At      time.Time `json:"at"` // its end
+	At      time.Time `json:"at,omitzero"` // its end; zero: it was never run, and what follows means nothing
 	Seconds float64   `json:"seconds"`
 	Passed  bool      `json:"passed"`
 	Summary string    `json:"summary"` // one line
