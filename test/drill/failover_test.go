@@ -197,7 +197,7 @@ func TestCorruptedReplica(t *testing.T) {
 		t.Run(s.kind, func(t *testing.T) {
 			f := *f
 			f.t = t
-			got := f.drill(s.words == "", "--topics", "corrupt-"+s.kind, "--timeout", "8s")
+			got := f.drill(s.words == "", "--topics", "corrupt-"+s.kind, "--timeout", "25s")
 			for _, x := range got.Findings {
 				if x.Fatal && strings.Contains(x.Where, s.where) && strings.Contains(x.Where+x.What, s.words) {
 					return

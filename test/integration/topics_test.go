@@ -69,6 +69,12 @@ func TestTopics(t *testing.T) {
 	again.until("the marker", hasConfigs(b, "topics.topics-later", map[string]string{"segment.ms": "1234567"}))
 	a.configure("topics-later", map[string]string{"segment.ms": "2345678"})
 	again.until("the next round", hasConfigs(b, "topics.topics-later", map[string]string{"segment.ms": "2345678"}))
+	again.until("its log", func() error { // the brokers have it a moment before mirror can say so
+		if n := len(again.lines("changed configs")); n < 2 {
+			return fmt.Errorf("%d lines of changed configs", n)
+		}
+		return nil
+	})
 	again.stop()
 	wantLines(t, again, 2, "changed configs")
 	wantLines(t, again, 0, "created remote topic")
