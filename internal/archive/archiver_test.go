@@ -60,8 +60,9 @@ func TestArchiver(t *testing.T) {
 	bubble(t, "without offers it reads by itself, and goes on with them where it meets them", func(t *testing.T, w *world) {
 		w.add(200, 1000)
 		p := boot(t, w.cfg, w.src, w.shelf)
-		pass(time.Minute + 123*time.Millisecond) // no read is under way then, which would have an offer declined
+		pass(time.Minute)
 		w.mirror.fetch(p.Offer, 1<<20)
+		pass(time.Second) // where the offer ends as the archive does, it has looked whether there is more
 		before := w.src.count()
 		for range 20 {
 			w.add(1, 100)
