@@ -62,7 +62,7 @@ func TestArchiver(t *testing.T) {
 		p := boot(t, w.cfg, w.src, w.shelf)
 		pass(time.Minute)
 		w.mirror.fetch(p.Offer, 1<<20)
-		pass(time.Second) // where the offer ends as the archive does, it has looked whether there is more
+		pass(time.Second / 2) // where the offer ends as the archive does it looks whether there is more, and again a second later
 		before := w.src.count()
 		for range 20 {
 			w.add(1, 100)
