@@ -302,7 +302,17 @@ func (s *scene) round(n int) {
 }
 
 func (s *scene) healthy(t *testing.T) {
-	s.round(8)
+	for n := range 3 { // one after the other: what mirror joins into one batch begins no segment
+		last := fmt.Sprintf("round %d ", 8+n)
+		s.round(8 + n)
+		eventually(t, last+"on the replica", func() error {
+			all := s.b.read("A.ledger", 0)
+			if len(all) == 0 || !strings.HasPrefix(string(all[len(all)-1].Value), last) {
+				return fmt.Errorf("%d records, and not the last one", len(all))
+			}
+			return nil
+		})
+	}
 	s.archived("ledger")
 	eventually(t, "compaction of the replica", func() error {
 		if n := len(s.b.read("A.ledger", 0)); n > 600 {
