@@ -30,26 +30,11 @@ type exactMap struct {
 	remote  func(stream.Partition) stream.Partition
 }
 
-// segments reads pieces of the map again.
-type segments struct {
-	admin *kafka.Admin
-	topic string
-}
-
-// Segment implements offsetsync.Segments.
-func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) {
-	r, err := s.admin.ReadAt(ctx, s.topic, 0, at)
-	if errors.Is(err, kafka.ErrNoRecord) || errors.Is(err, kafka.ErrUnknownTopic) {
-		err = fmt.Errorf("%w: %w", offsetsync.ErrGone, err)
-	}
-	return r, err
-}
-
 // loadMap reads the map of the topics that are archived.
 func (d *drilling) loadMap(ctx context.Context) (*exactMap, error) {
 	flow := d.open.flow
 	topic := stream.TandemTopic(flow.Source)
-	x := &exactMap{offsets: offsetsync.NewMap(drillMapBytes, segments{d.replica.admin, topic}), remote: func(p stream.Partition) stream.Partition {
+	x := &exactMap{offsets: offsetsync.NewMap(drillMapBytes, offsetsync.Topic{Log: d.replica.admin, Name: topic, Gone: kafka.Gone}), remote: func(p stream.Partition) stream.Partition {
 		return stream.Partition{Topic: flow.Policy.RemoteTopic(flow.Source, p.Topic), Number: p.Number}
 	}}
 	wanted := make(map[string]bool)

@@ -28,25 +28,11 @@ type noted struct {
 	warnings []string
 }
 
-// segments reads pieces of the map again.
-type segments struct {
-	admin *kafka.Admin
-	topic string
-}
-
-func (s segments) Segment(ctx context.Context, at int64) (stream.Record, error) {
-	r, err := s.admin.ReadAt(ctx, s.topic, 0, at)
-	if errors.Is(err, kafka.ErrNoRecord) || errors.Is(err, kafka.ErrUnknownTopic) {
-		err = fmt.Errorf("%w: %w", offsetsync.ErrGone, err)
-	}
-	return r, err
-}
-
 // readNoted reads the topic of a flow on its target; of the plan whole, with what its groups had before. Where there is no topic,
 // nothing is known.
 func readNoted(ctx context.Context, admin *kafka.Admin, flow stream.Flow, whole string) (*noted, error) {
 	topic := stream.TandemTopic(flow.Source)
-	n := &noted{offsets: offsetsync.NewMap(mapBytes, segments{admin, topic}), known: checkpoint.NewKnown(), records: failover.Records{Whole: whole}}
+	n := &noted{offsets: offsetsync.NewMap(mapBytes, offsetsync.Topic{Log: admin, Name: topic, Gone: kafka.Gone}), known: checkpoint.NewKnown(), records: failover.Records{Whole: whole}}
 	err := admin.ReadAll(ctx, topic, false, func(r stream.Record) error {
 		if err := n.offsets.Load(r); err != nil {
 			return fmt.Errorf("map of offsets: %w", err)

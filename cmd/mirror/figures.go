@@ -66,8 +66,7 @@ func (b *board) figures(v view) metrics.Flow {
 		f.Groups = new(metrics.Groups) // they are to be looked at, and never were
 	}
 	if exact := b.maps.of(v.conf.Flow); exact != nil {
-		size := exact.Size()
-		f.MapBytes, f.MapInconsistent = size.Bytes, size.Damaged
+		f.MapBytes, f.MapInconsistent = exact.Size().Bytes, exact.Damaged()
 	}
 	return f
 }

@@ -128,7 +128,7 @@ func (o *opposite) latest(ctx context.Context) (*offsetsync.Map, error) {
 	topic := stream.TandemTopic(o.flow.Source)
 	exact := o.read
 	if exact == nil {
-		exact = offsetsync.NewMap(oppositeBytes, storedSegments{o.log, topic})
+		exact = offsetsync.NewMap(oppositeBytes, offsetsync.Topic{Log: o.log, Name: topic, Gone: kafka.Gone})
 	}
 	next, err := o.log.ReadFrom(ctx, topic, 0, o.next, true, exact.Load)
 	switch {

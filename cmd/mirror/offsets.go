@@ -40,26 +40,12 @@ type offsets struct {
 
 func newOffsets(f *flow, limit int64) *offsets {
 	o := &offsets{flow: f, told: make(map[stream.Partition]bool), pointed: make(map[stream.Partition]bool)}
-	o.exact = offsetsync.NewMap(limit, storedSegments{f.clients.target, f.tandemTopic()})
+	o.exact = offsetsync.NewMap(limit, offsetsync.Topic{Log: f.clients.target, Name: f.tandemTopic(), Gone: kafka.Gone})
 	o.recounter = &replicate.Recounter{
 		Source: f.clients.reader, Remote: f.clients.targetWire, SourceLog: f.clients.reader, RemoteLog: f.clients.targetWire,
 		Committed: f.conf().IsolationLevel == "read_committed", Origins: f.origin,
 	}
 	return o
-}
-
-// storedSegments reads segments of a map again.
-type storedSegments struct {
-	admin *kafka.Admin
-	topic string
-}
-
-func (s storedSegments) Segment(ctx context.Context, at int64) (stream.Record, error) {
-	r, err := s.admin.ReadAt(ctx, s.topic, 0, at)
-	if errors.Is(err, kafka.ErrNoRecord) || errors.Is(err, kafka.ErrUnknownTopic) {
-		err = fmt.Errorf("%w: %w", offsetsync.ErrGone, err)
-	}
-	return r, err
 }
 
 // readSyncs loads what MM2 has noted before Tandem came.

@@ -42,7 +42,7 @@ func (b *board) Report(ctx context.Context) status.Report {
 			m.skipped = v.pipe.Totals().Refused
 		}
 		if exact := b.maps.of(v.conf.Flow); exact != nil {
-			m.damaged = exact.Size().Damaged
+			m.damaged = exact.Damaged()
 		}
 		more[f.Name] = m
 	}

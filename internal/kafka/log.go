@@ -66,6 +66,9 @@ func (a *Admin) ReadFrom(ctx context.Context, topic string, partition int32, fro
 	return next, nil
 }
 
+// Gone says that an error of ReadAt is of a record that is not there any more, or of a topic.
+func Gone(err error) bool { return errors.Is(err, ErrNoRecord) || errors.Is(err, ErrUnknownTopic) }
+
 // ReadAt reads the record at one offset, whether or not its transaction is committed; ErrNoRecord says that there is none,
 // ErrUnknownTopic that there is no such topic.
 func (a *Admin) ReadAt(ctx context.Context, topic string, partition int32, offset int64) (stream.Record, error) {

@@ -29,7 +29,7 @@ type Map struct {
 
 	held func(remote stream.Partition) bool // nil: all are
 
-	damaged atomic.Int64 // see Size
+	damaged atomic.Int64 // see Damaged
 }
 
 // NewMap starts empty. limit is how many bytes of segments that can be read again are kept in memory, beside the last segment of
@@ -157,20 +157,22 @@ func (m *Map) Trim(remote stream.Partition, source stream.Upstream, target strea
 	}
 }
 
+// Damaged is how often a segment was gone, or not what it must be, since the start. Unlike Size it looks at nothing.
+func (m *Map) Damaged() int64 { return m.damaged.Load() }
+
 // Size is what a Map holds.
 type Size struct {
 	Partitions int
 	Segments   int
 	Runs       int64
 	Bytes      int64 // of memory, about
-	Damaged    int64 // times that a segment was gone, or not what it must be, since the start
 }
 
 // Size adds up.
 func (m *Map) Size() Size {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	size := Size{Partitions: len(m.partitions), Bytes: m.cache.bytes, Damaged: m.damaged.Load()}
+	size := Size{Partitions: len(m.partitions), Bytes: m.cache.bytes}
 	for _, p := range m.partitions {
 		const entry = 48 // of the map of partitions
 		size.Bytes += int64(unsafe.Sizeof(*p)) + entry + int64(len(p.remote.Topic)+len(p.source.Topic)) +

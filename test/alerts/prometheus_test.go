@@ -19,6 +19,7 @@ import (
 
 	"tandem/internal/testkit/debian"
 	"tandem/internal/testkit/proc"
+	"tandem/internal/testkit/wait"
 )
 
 const (
@@ -207,21 +208,7 @@ func (p *prometheus) until(when string, want ...string) {
 // eventually waits until the condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	wait.Until(t, patience, pollEvery, what, holds)
 }
 
 // freeAddress is of a port that is free now and that no outgoing connection takes, so that whoever has it can leave and come back.

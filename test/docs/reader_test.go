@@ -18,6 +18,7 @@ import (
 
 	"tandem/internal/testkit/proc"
 	"tandem/internal/testkit/realkafka"
+	"tandem/internal/testkit/wait"
 )
 
 const (
@@ -275,21 +276,7 @@ func (m *mirror) curl(command string) (body string) {
 
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	wait.Until(t, patience, pollEvery, what, holds)
 }
 
 // writeFile writes a file of properties.

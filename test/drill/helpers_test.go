@@ -23,6 +23,7 @@ import (
 	"tandem/internal/stream"
 	"tandem/internal/testkit/proc"
 	"tandem/internal/testkit/realkafka"
+	"tandem/internal/testkit/wait"
 )
 
 const patience = 2 * time.Minute
@@ -30,21 +31,7 @@ const patience = 2 * time.Minute
 // eventually waits until a condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	wait.Until(t, patience, 100*time.Millisecond, what, holds)
 }
 
 // side is a cluster as a test sees it.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tandem/internal/testkit/proc"
+	"tandem/internal/testkit/wait"
 )
 
 const (
@@ -149,19 +150,5 @@ func (m *mirrorProcess) until(what string, holds func() error) {
 // eventually waits until the condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	wait.Until(t, patience, pollEvery, what, holds)
 }

@@ -24,6 +24,7 @@ import (
 	"tandem/internal/testkit/proc"
 	"tandem/internal/testkit/realkafka"
 	"tandem/internal/testkit/s3"
+	"tandem/internal/testkit/wait"
 )
 
 const (
@@ -273,17 +274,7 @@ func (m *mirror) until(what string, holds func() error) {
 
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for began := time.Now(); ; <-tick.C {
-		err := holds()
-		if err == nil {
-			return
-		}
-		if time.Since(began) > patience {
-			t.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	wait.Until(t, patience, 50*time.Millisecond, what, holds)
 }
 
 // side is a cluster and a client of it.

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tandem/internal/testkit/realkafka"
+	"tandem/internal/testkit/wait"
 )
 
 // The programs under test.
@@ -45,21 +46,7 @@ const patience = 3 * time.Minute
 // eventually waits until the condition holds, and tells why it does not.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("wait for %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	wait.Until(t, patience, 50*time.Millisecond, what, holds)
 }
 
 // side is a cluster as a test sees it, past any password.
