@@ -26,7 +26,7 @@ func TestTopic(t *testing.T) {
 		log := &logAt{err: c.err}
 		topic := Topic{Log: log, Name: "mm2-tandem.A.internal", Gone: func(err error) bool { return errors.Is(err, missing) }}
 		r, err := topic.Segment(t.Context(), 17)
-		if !errors.Is(err, c.is) || !errors.Is(err, c.err) || errors.Is(err, ErrGone) != (c.is == ErrGone) {
+		if !errors.Is(err, c.is) || !errors.Is(err, c.err) || errors.Is(err, ErrGone) != errors.Is(c.is, ErrGone) {
 			t.Errorf("%v becomes %v", c.err, err)
 		}
 		if r.Offset != 17 || log.topic != "mm2-tandem.A.internal" || log.partition != 0 {
